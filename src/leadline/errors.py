@@ -1,0 +1,28 @@
+"""The errors leadline raises on purpose: one line that names the file or key and says what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LeadlineError(Exception):
+    """Base of every error a user can cause; commands print it as one line and exit with a non-zero code."""
+
+
+class InputError(LeadlineError):
+    """A file or folder is missing, unreadable, or does not hold what it should."""
+
+
+class KindError(LeadlineError):
+    """A depth map's kind, unit or camera does not allow what was asked of it."""
+
+
+class ConfigError(LeadlineError):
+    """An option, recipe key or name is unknown or has an impossible value."""
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the choice closest to ``word``, or ``""`` where none is close."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
