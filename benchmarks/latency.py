@@ -1,0 +1,176 @@
+"""Latency of leadline's students, of Depth Anything V2 Small's architecture and of small published networks.
+
+    python benchmarks/latency.py [--rounds 5] [--only swift dav2-small] [--runtimes openvino] [--out latency.json]
+
+One process, one image, 256x320 (252x322 for Depth Anything, whose patches are 14 pixels wide; the published TFLite
+networks at the one size they have), two threads, random weights: they do not change the time. Every round times every
+network in every runtime once, so that a machine that slows down slows all of them; minima are compared. The published
+networks are read from ``peers`` in the folder named by LEADLINE_DATA and are skipped where it does not exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino
+import torch
+from torch import Tensor, nn
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+from leadline.engines import Session
+from leadline.engines.onnx import OnnxSession
+from leadline.engines.openvino import OpenVINOSession
+from leadline.io.atomic import writing
+from leadline.networks import create
+
+THREADS = 2
+SIZE = (256, 320)
+TEACHER = "dav2-small"
+TEACHER_SIZE = (252, 322)
+STUDENTS = ("swift", "swift-lite1", "swift-lite2", "litenet-tiny", "litenet-small", "litenet", "litenet-8m")
+PEERS = {  # with their inputs
+    "pydnet_pp": (1, 448, 640, 3),
+    "fast_depth_224": (1, 224, 224, 3),
+    "pydnet_mobile_kitti": (1, 3, 192, 640),
+}
+RUNTIMES = ("torch", "onnx", "openvino")
+
+Run = Callable[[], object]
+
+
+class DepthAnythingSmall(nn.Module):
+    """Depth Anything V2 Small's architecture: image (B, 3, H, W) to disparity (B, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        backbone = Dinov2Config(
+            hidden_size=384,
+            num_hidden_layers=12,
+            num_attention_heads=6,
+            image_size=518,
+            patch_size=14,
+            out_features=["stage3", "stage6", "stage9", "stage12"],
+            reshape_hidden_states=False,
+            apply_layernorm=True,
+        )
+        config = DepthAnythingConfig(
+            backbone_config=backbone,
+            reassemble_hidden_size=384,
+            neck_hidden_sizes=[48, 96, 192, 384],
+            fusion_hidden_size=64,
+            patch_size=14,
+        )
+        self.model = DepthAnythingForDepthEstimation(config)
+
+    def forward(self, image: Tensor) -> Tensor:
+        disparity: Tensor = self.model(pixel_values=image).predicted_depth
+        return disparity
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="how often every network is timed (at least 5)")
+    parser.add_argument("--iterations", type=int, default=10, help="images a network sees in a round")
+    parser.add_argument("--only", nargs="+", default=[TEACHER, *STUDENTS, *PEERS], help="networks to time")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    arguments = parser.parse_args()
+    if arguments.rounds < 5:
+        parser.error("--rounds: fewer than 5 rounds do not average out a machine's drift")
+
+    warnings.simplefilter("ignore", FutureWarning)  # torch's exporter warns of its own use of torch
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it notes at every export that torchvision is absent
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        runs = prepare(arguments.only, arguments.runtimes, Path(folder))
+        times = measure(runs, arguments.rounds, arguments.iterations)
+    report(times, arguments.out)
+
+
+def prepare(names: list[str], runtimes: list[str], folder: Path) -> dict[tuple[str, str], Run]:
+    """What to time, by network and runtime."""
+    runs: dict[tuple[str, str], Run] = {}
+    for name in names:
+        if name in PEERS:
+            if (path := peer(name)) is None:
+                print(f"{name}: skipped, LEADLINE_DATA does not name a folder that holds peers/{name}.tflite")
+            elif "openvino" in runtimes:
+                runs[name, "openvino"] = run_of(OpenVINOSession(path, THREADS, shape=PEERS[name]))
+            continue
+        height, width = TEACHER_SIZE if name == TEACHER else SIZE
+        network = (DepthAnythingSmall() if name == TEACHER else create(name)).eval()
+        image = torch.rand(1, 3, height, width)
+        if "torch" in runtimes:
+            network = network.to(memory_format=torch.channels_last)
+            runs[name, "torch"] = partial(network, image.contiguous(memory_format=torch.channels_last))
+        if {"onnx", "openvino"} & set(runtimes):
+            path = folder / f"{name}.onnx"
+            torch.onnx.export(network, (image,), path, dynamo=True, verbose=False)
+            if "onnx" in runtimes:
+                runs[name, "onnx"] = run_of(OnnxSession(path, THREADS))
+            if "openvino" in runtimes:
+                runs[name, "openvino"] = run_of(OpenVINOSession(path, THREADS))
+    return runs
+
+
+def run_of(session: Session) -> Run:
+    """One call of a session, on random numbers."""
+    (taken,) = session.inputs
+    values = np.random.default_rng(0).random(taken.shape) * (255 if taken.dtype == "uint8" else 1)
+    image = values.astype(taken.dtype)
+    return lambda: session(image)
+
+
+def peer(name: str) -> Path | None:
+    """The file of a published network, if it is here."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("LEADLINE_DATA", default)) / "peers" / f"{name}.tflite"
+    return path if path.is_file() else None
+
+
+def measure(runs: dict[tuple[str, str], Run], rounds: int, iterations: int) -> dict[tuple[str, str], list[float]]:
+    """Milliseconds of every call."""
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    for _ in range(rounds):
+        for key, run in runs.items():
+            run()  # brings weights back into the caches
+            for _ in range(iterations):
+                start = time.perf_counter()
+                run()
+                times[key].append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def report(times: dict[tuple[str, str], list[float]], out: Path | None) -> None:
+    """Print the table and write the same figures to ``out``."""
+    reference = min(times.get((TEACHER, "openvino"), [float("nan")]))
+    rows = []
+    print(f"{'network':<20} {'runtime':<9} {'min ms':>8} {'median ms':>10} {'of ' + TEACHER:>14}")
+    for (name, runtime), values in times.items():
+        least, middle = min(values), statistics.median(values)
+        rows.append({"network": name, "runtime": runtime, "min_ms": least, "median_ms": middle})
+        rows[-1]["ratio"] = None if np.isnan(reference) else least / reference
+        print(f"{name:<20} {runtime:<9} {least:>8.2f} {middle:>10.2f} {least / reference:>14.4f}")
+    if out is not None:
+        machine = {"processor": platform.processor() or platform.machine(), "threads": THREADS, "size": SIZE}
+        versions = {m.__name__: m.__version__ for m in (torch, onnxruntime, openvino)}
+        with writing(out) as path:
+            path.write_text(json.dumps({"machine": machine, "versions": versions, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

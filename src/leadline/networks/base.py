@@ -1,0 +1,71 @@
+"""What every depth network promises."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from leadline.errors import ConfigError, suggest
+
+
+class DepthNetwork(nn.Module, ABC):
+    """A network from an image to a sigmoid disparity map.
+
+    The forward pass takes (B, 3, H, W) RGB in [0, 1], of any height and width from 32 on, and normalises it itself.
+    In eval mode it gives (B, 1, H, W) in (0, 1), where larger is nearer; in training mode a list of such maps, finest
+    first: the first has the image's size, map ``s`` of scale 1/2^s has ceil(H / 2^s) x ceil(W / 2^s).
+
+    A subclass adds an architecture by one file: it names its ``variants`` and implements ``encode`` and ``decode``.
+
+    Attributes:
+        variants: full architecture name -> keyword arguments of the constructor.
+        stride: how much smaller than the image the coarsest feature map is.
+        widths: channels of the maps that ``encode`` gives, finest first.
+        architecture: name of the variant this network was built as.
+        options: what was set beside it, without ``pretrained``: both together build the function of a state dict.
+    """
+
+    variants: ClassVar[dict[str, dict[str, Any]]] = {}
+    stride: ClassVar[int]
+    widths: tuple[int, ...]
+    architecture: str = ""
+    options: dict[str, Any]
+
+    @classmethod
+    def build(cls, variant: str, **overrides: Any) -> Self:
+        """Make the network called ``variant``, with single constructor arguments replaced.
+
+        Raises:
+            ConfigError: the constructor has no such argument, or refuses its value.
+        """
+        known = list(inspect.signature(cls).parameters)
+        options = {key: value for key, value in overrides.items() if key != "pretrained"}
+        if "pretrained" not in known and not overrides.get("pretrained"):
+            overrides = options  # pretrained=False asks for nothing, so every network takes it
+        for key in overrides:
+            if key not in known:
+                raise ConfigError(f"{variant}: no option '{key}', it takes {', '.join(known)}{suggest(key, known)}")
+        network = cls(**{**cls.variants[variant], **overrides})
+        network.architecture = variant
+        network.options = options
+        return network
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Feature maps (B, widths[i], h_i, w_i) of the image (B, 3, H, W) in [0, 1], finest first."""
+
+    @abstractmethod
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
+        """Disparity of ``size`` (H, W) from what ``encode`` gave: a map in eval mode, a list of maps in training."""
+
+    @abstractmethod
+    def heads(self) -> list[nn.Conv2d]:
+        """The convolutions, with bias, whose outputs go into the sigmoids; finest first."""
+
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Disparity of the image, see the class."""
+        return self.decode(self.encode(image), (image.shape[-2], image.shape[-1]))
