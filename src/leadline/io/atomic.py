@@ -10,6 +10,9 @@ from pathlib import Path
 
 from leadline.errors import InputError
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -31,6 +34,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}{target.suffix}")
     try:
         yield temporary
-        os.replace(temporary, target)
+        # Some libraries make private files; under its name it is an ordinary one.
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
