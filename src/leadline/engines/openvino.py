@@ -1,0 +1,94 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leadline.engines.session import TensorSpec, conform, existing, first_line, positive
+from leadline.errors import ConfigError, InputError
+
+
+class OpenVINOSession:
+    """An .onnx, .xml (with its .bin) or .tflite file run by OpenVINO, tuned for the latency of one call.
+
+    Arithmetic stays float32 (int8 where the file is quantised): on CPUs with bfloat16 units OpenVINO would
+    otherwise round everything to 8 bits of mantissa, and the same file would give different depths on
+    different machines.
+
+    Args:
+        path: the file.
+        threads: None lets the runtime choose.
+        shape: fixes the size of the single input, for files that leave it open; this is also faster.
+        weights: the .bin of an .xml, where it does not lie beside it under the same name.
+
+    Raises:
+        ConfigError: OpenVINO is not installed.
+        InputError: the file does not exist, cannot be read, or cannot take ``shape``.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        shape: Sequence[int] | None = None,
+        weights: str | Path | None = None,
+    ) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise ConfigError("OpenVINO is not installed; install it with: pip install 'leadline[export]'") from None
+        self.path = existing(path)
+        config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if positive(threads):
+            config["INFERENCE_NUM_THREADS"] = threads
+        core = openvino.Core()
+        try:
+            model = core.read_model(str(self.path), *([] if weights is None else [str(weights)]))
+        except RuntimeError as error:
+            raise InputError(f"{self.path}: OpenVINO cannot read this file ({first_line(error)})") from None
+        self.metadata = _metadata(model)
+        try:
+            if shape is not None:
+                model.reshape([int(size) for size in shape])
+            self._compiled = core.compile_model(model, "CPU", config)
+        except RuntimeError as error:
+            wanted = "" if shape is None else f" for an input of {tuple(shape)}"
+            raise InputError(f"{self.path}: OpenVINO cannot prepare this file{wanted} ({first_line(error)})") from None
+        self.inputs = [_spec(port, f"input{index}") for index, port in enumerate(self._compiled.inputs)]
+        self.outputs = [_spec(port, f"output{index}") for index, port in enumerate(self._compiled.outputs)]
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """See :class:`Session`."""
+        ready = conform(arrays, self.inputs, str(self.path))
+        try:
+            results = self._compiled(ready)
+        except RuntimeError as error:
+            shapes = ", ".join(str(array.shape) for array in ready)
+            raise InputError(f"{self.path}: cannot run on {shapes} ({first_line(error)})") from None
+        # Copies: OpenVINO reuses its output buffers on the next call.
+        return [np.array(results[port]) for port in self._compiled.outputs]
+
+
+def _spec(port: Any, unnamed: str) -> TensorSpec:
+    shape = tuple(size.get_length() if size.is_static else -1 for size in port.get_partial_shape())
+    name = port.get_any_name() if port.get_names() else unnamed
+    return TensorSpec(name, shape, np.dtype(port.get_element_type().to_dtype()).name)
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    """The file's text entries: at the top of an .xml, under ``framework`` for what came from ONNX."""
+    found: dict[str, str] = {}
+    for section in (["framework"], []):
+        try:
+            entries = model.get_rt_info(section).value if section else model.get_rt_info()
+        except RuntimeError:
+            continue
+        for key in entries:
+            value = getattr(entries[key], "value", entries[key])
+            if isinstance(value, str):
+                found[key] = value
+    return found

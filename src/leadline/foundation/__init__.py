@@ -1,0 +1,118 @@
+"""Models that are only loaded: teachers, rivals, and leadline's own checkpoints, found by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leadline.errors import ConfigError, InputError, suggest
+
+if TYPE_CHECKING:
+    from leadline.depth import Kind
+    from leadline.foundation.base import DepthModel
+    from leadline.foundation.network_file import NetworkCard
+
+__all__ = ["load"]
+
+NETWORK_FILES = (".onnx", ".tflite", ".xml")
+CHECKPOINT = ".safetensors"
+
+
+def load(
+    spec: str | os.PathLike[str],
+    *,
+    card: str | os.PathLike[str] | NetworkCard | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    kind: str | Kind | None = None,
+    runtime: str | None = None,
+) -> DepthModel:
+    """The depth model that ``spec`` names.
+
+    Args:
+        spec: a leadline checkpoint (.safetensors file, or a folder that holds one), a network file (.onnx,
+            .tflite, OpenVINO .xml), a folder of a transformers model, or the hub's name of a
+            checkpoint or transformers model.
+        card: what a network file takes and gives, or the YAML file that says so; by default the one inside or
+            beside it.
+        device: where it runs; network files run on the CPU.
+        threads: for network files; None lets the engine choose.
+        kind: of the output, for transformers models that do not tell.
+        runtime: for network files, ``openvino`` (the default) or ``onnx``; a checkpoint opens in torch
+            whatever is asked for, and ``leadline.export.opening`` exports it.
+
+    Raises:
+        InputError: nothing usable there; the message says what is possible.
+        ConfigError: an option does not belong to this kind of model, or the kind is not known and was not
+            given.
+    """
+    path = Path(spec)
+    suffix = path.suffix.lower()
+    if path.is_file() and suffix in NETWORK_FILES:
+        from leadline.foundation.network_file import NetworkFileModel
+
+        if kind is not None:
+            raise ConfigError(f"{path}: the kind of a network file is said in its card, not by an option")
+        return NetworkFileModel(path, card, threads, runtime or "openvino")
+    if card is not None:
+        raise ConfigError(f"{spec}: a card is for network files ({', '.join(NETWORK_FILES)}); this is not one")
+    on_hub = not path.exists() and _like_hub_name(str(spec))
+    if on_hub:
+        from leadline.foundation.transformers_depth import fetch
+
+        path = fetch(str(spec))
+    if _is_checkpoint(path):
+        from leadline.foundation.leadline_model import LeadlineModel
+
+        if kind is not None:
+            raise ConfigError(f"{spec}: a leadline checkpoint says its kind itself")
+        model = LeadlineModel.open(path, device)
+        if on_hub:
+            model.name = str(spec)
+        return model
+    if on_hub or (path / "config.json").is_file():
+        from leadline.foundation.transformers_depth import load_transformers
+
+        if runtime is not None:
+            raise ConfigError(f"{spec}: a transformers model runs in torch, not in {runtime!r}")
+        return load_transformers(str(spec), kind).to(device)
+    raise InputError(_nothing(path))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """A .safetensors file, or a folder whose model.safetensors is leadline's and not a hub model's."""
+    if path.is_file():
+        return path.suffix.lower() == CHECKPOINT
+    if not (path / "model.safetensors").is_file():
+        return False
+    if not (path / "config.json").is_file():
+        return True
+    from leadline.checkpoint import read_card
+
+    try:
+        read_card(path)
+    except InputError:
+        return False
+    return True
+
+
+def _like_hub_name(spec: str) -> bool:
+    """owner/name, where owner is no folder here: a misspelt path deserves its own message."""
+    parts = spec.split("/")
+    known = Path(spec).suffix.lower() in (*NETWORK_FILES, CHECKPOINT)
+    return len(parts) == 2 and all(parts) and parts[0] not in (".", "..", "~") and not known
+
+
+def _nothing(path: Path) -> str:
+    possible = (
+        f"a model is a leadline checkpoint ({CHECKPOINT} or a folder with model{CHECKPOINT}), a network file "
+        f"({', '.join(NETWORK_FILES)}), a folder with a transformers config.json, or a hub name such as "
+        "depth-anything/Depth-Anything-V2-Small-hf"
+    )
+    if path.is_dir():
+        return f"{path}: no model in this folder; {possible}"
+    if path.is_file():
+        return f"{path}: not a model file; {possible}"
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f"{path}: no such file or folder{suggest(path.name, names)}; {possible}"

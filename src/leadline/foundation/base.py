@@ -1,0 +1,106 @@
+"""What every model that predicts depth looks like: a teacher, a rival, or one of leadline's own."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from leadline.depth import Kind
+
+#: Files up to this size are hashed whole; of larger ones the ends and evenly spaced blocks are.
+WHOLE = 64 << 20
+BLOCK = 1 << 16
+BLOCKS = 64
+
+
+class DepthModel(ABC):
+    """Images in, depth or disparity of a stated kind out.
+
+    Attributes:
+        name: for messages and cards.
+        kind: of the output; disparity is larger where nearer.
+        unit: of the output, ``arbitrary`` unless the kind is metric.
+        licence: of the weights, ``unknown`` where nothing is stated.
+        digest: identifies weights and preprocessing: two models with the same digest give the same labels.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    licence: str
+    digest: str
+
+    @abstractmethod
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) at which the network should see an image of that size."""
+
+    @abstractmethod
+    def infer(self, images: Tensor) -> Tensor:
+        """Run the network.
+
+        Args:
+            images: (B, 3, h, w) RGB in [0, 1], of ``input_size``.
+
+        Returns:
+            (B, h', w') float32, of the network's own output size; NaN where the network gives nothing that
+            fits the kind, such as a depth that is not positive.
+        """
+
+    def to(self, device: str) -> Self:
+        """Move to a device; a model that runs on the CPU only stays there."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Itself: a teacher never changes, so the averaged copy of whoever holds it shares it."""
+        return self
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Predict at the images' own size.
+
+        Args:
+            images: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            (B, H, W) float32; see :meth:`infer`.
+        """
+        height, width = images.shape[-2:]
+        output = self.infer(self.resize(images, self.input_size(height, width)))
+        return resize(output[:, None], (height, width))[:, 0]
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Images at the size the network sees; overridden where a model was trained with another filter."""
+        return resize(images, size)
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, H, W) to ``size`` by antialiased bilinear interpolation; pixel centres correspond."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def digest(files: Iterable[Path], *also: str) -> str:
+    """sha256 of texts and files' contents; of large ones size, ends and samples, enough for weights."""
+    state = hashlib.sha256()
+    for text in also:
+        state.update(f"{len(text)}:{text}".encode())
+    for file in files:
+        size = file.stat().st_size
+        state.update(f"{size}:".encode())
+        with file.open("rb") as opened:
+            if size <= WHOLE:
+                while block := opened.read(1 << 20):
+                    state.update(block)
+                continue
+            for index in range(BLOCKS):
+                opened.seek((size - BLOCK) * index // (BLOCKS - 1))
+                state.update(opened.read(BLOCK))
+    return state.hexdigest()

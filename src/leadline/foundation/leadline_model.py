@@ -1,0 +1,209 @@
+"""leadline's own checkpoints, as models to predict with, teach with, save and share."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from leadline import checkpoint
+from leadline.checkpoint import Card
+from leadline.depth import Kind
+from leadline.errors import ConfigError, InputError
+from leadline.foundation.base import DepthModel
+from leadline.foundation.licences import is_restricted
+from leadline.io.atomic import writing
+from leadline.networks.student import Student
+
+
+def input_size(card: Card, stride: int, height: int, width: int) -> tuple[int, int]:
+    """(height, width) to predict at: the image's aspect, about as many pixels as trained on, multiples of the stride.
+
+    Example:
+        >>> card = Card("swift", "affine-invariant-disparity", "arbitrary", (256, 320))
+        >>> input_size(card, 32, 480, 640)
+        (256, 320)
+        >>> input_size(card, 32, 1080, 1920)
+        (224, 384)
+    """
+    pixels = card.input_size[0] * card.input_size[1]
+    # Of the shapes around the exact one, the one that bends the image least; then the one nearest in size.
+    rows = math.sqrt(pixels * height / width) / stride
+    shapes = [
+        (max(1, r) * stride, max(1, c) * stride)
+        for r in (math.floor(rows), math.ceil(rows))
+        for c in (math.floor(r * width / height), math.ceil(r * width / height), round(pixels / max(1, r) / stride**2))
+    ]
+
+    def badness(shape: tuple[int, int]) -> float:
+        bend = abs(math.log(shape[1] / shape[0] * height / width))
+        return bend + 0.5 * abs(math.log(shape[0] * shape[1] / pixels))
+
+    return min(shapes, key=badness)
+
+
+class LeadlineModel(DepthModel):
+    """A student with its card.
+
+    Args:
+        student: the network with its meaning, in eval mode.
+        card: what it is.
+        name: for messages and file names.
+        device: where it runs.
+    """
+
+    def __init__(self, student: Student, card: Card, name: str, device: str = "cpu") -> None:
+        self.student = student.eval()
+        self.card = card
+        self.name = name
+        self.kind = Kind.parse(card.kind)
+        self.unit = card.unit
+        self.licence = card.licence
+        self.to(device)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], device: str = "cpu") -> Self:
+        """The model in a checkpoint file or folder.
+
+        Raises:
+            InputError: no such file, not a leadline checkpoint, or weights of another architecture.
+        """
+        weights, card = checkpoint.load(path)
+        file = checkpoint.locate(path)
+        name = file.parent.name if file.name == checkpoint.FILE else file.stem
+        return cls(Student.from_card(card, weights, str(file)), card, name, device)
+
+    @classmethod
+    def from_pretrained(cls, name: str, device: str = "cpu") -> Self:
+        """The model in a folder, or in a repository of the Hugging Face hub (fetched once, then cached).
+
+        Raises:
+            InputError: neither a folder nor a repository that can be reached.
+        """
+        if Path(name).exists():
+            return cls.open(name, device)
+        from huggingface_hub import hf_hub_download
+
+        try:
+            return cls.open(Path(hf_hub_download(name, checkpoint.FILE)).parent, device)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{name}: neither a folder here nor a repository of the hub that can be reached "
+                f"({str(error).splitlines()[0]})"
+            ) from None
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``model.safetensors`` and a README with the card, the form the hub takes.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        folder = Path(folder)
+        checkpoint.save(folder / checkpoint.FILE, self.student.network.state_dict(), self.card)
+        with writing(folder / "README.md") as temporary:
+            temporary.write_text(readme(self.card, self.name))
+
+    def push_to_hub(self, repository: str, *, accept_licence: bool = False, **options: Any) -> str:
+        """Upload to the Hugging Face hub.
+
+        Args:
+            repository: ``user/name``.
+            accept_licence: needed for a model whose licence is restricted or not known, so that nobody publishes the
+                student of a non-commercial teacher without having read so.
+            options: passed to ``huggingface_hub.HfApi.create_repo`` (``private``, ``token``).
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ConfigError: the licence is restricted and was not accepted.
+        """
+        if is_restricted(self.card.licence) and not accept_licence:
+            raise ConfigError(
+                f"{self.name}: licence: {self.card.licence}; to publish it under that licence pass accept_licence=True"
+            )
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=options.pop("token", None))
+        api.create_repo(repository, exist_ok=True, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(api.upload_folder(repo_id=repository, folder_path=folder))
+
+    @property
+    def digest(self) -> str:  # type: ignore[override]
+        """Identifies weights and card."""
+        state = hashlib.sha256(self.card.to_json().encode())
+        for name, tensor in sorted(self.student.network.state_dict().items()):
+            state.update(name.encode())
+            state.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
+        return state.hexdigest()
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """See :func:`input_size`."""
+        return input_size(self.card, self.student.network.stride, height, width)
+
+    @torch.inference_mode()
+    def infer(self, images: Tensor) -> Tensor:
+        """(B, H, W) in the card's kind and unit."""
+        return self.student(images.to(self.device))[:, 0].float()
+
+    def to(self, device: str) -> Self:
+        """Move to a device."""
+        self.device = device
+        self.student.to(device)
+        return self
+
+
+def readme(card: Card, name: str) -> str:
+    """A model card in the hub's form (Markdown with YAML front matter)."""
+    import yaml
+
+    front = {
+        "library_name": "leadline",
+        "pipeline_tag": "depth-estimation",
+        "license": "other",
+        "license_name": "see-card",
+    }
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False).strip(),
+        "---",
+        "",
+        f"# {name}",
+        "",
+        f"Monocular depth by `{card.architecture}`: **{card.kind}**, unit {card.unit}, trained at "
+        f"{card.input_size[0]}x{card.input_size[1]} (height x width).",
+        "",
+        f"**Licence**: {card.licence}",
+        "",
+    ]
+    if card.teacher:
+        lines += ["**Teacher**: " + ", ".join(f"{key} {value}" for key, value in card.teacher.items()), ""]
+    if card.data:
+        lines += [f"**Trained on**: {card.data}", ""]
+    if card.metrics:
+        lines += [
+            "| figure | value |",
+            "|---|---|",
+            *(f"| {key} | {value} |" for key, value in card.metrics.items()),
+            "",
+        ]
+    lines += [
+        "```python",
+        "import leadline",
+        "",
+        f'depth = leadline.load("{name}").predict("image.jpg")',
+        "```",
+        "",
+        f"Made by leadline {card.version}.",
+        "",
+    ]
+    return "\n".join(lines)

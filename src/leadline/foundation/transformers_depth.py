@@ -1,0 +1,449 @@
+"""Depth models of the transformers library: Depth Anything, DPT, ZoeDepth, Depth Pro, GLPN, and others on
+request.
+
+Weights come from a folder or from the Hugging Face hub, as safetensors only, and no code from there is ever
+run. The library's image processors need torchvision and uint8 images; here the same steps, read from the
+model's ``preprocessor_config.json``, are done on float tensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from leadline.depth import ARBITRARY, Kind
+from leadline.errors import ConfigError, InputError, suggest
+from leadline.foundation.base import DepthModel, digest
+from leadline.foundation.licences import licence_of
+
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+#: What is fetched of a hub repository.
+FILES = [
+    "config.json",
+    "preprocessor_config.json",
+    "README.md",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+]
+METRES = {"depth": "m", "disparity": "1/m"}
+#: PIL's numbers of the filters processors name.
+FILTERS = {2: "bilinear", 3: "bicubic"}
+#: Weights the networks own but never use, which some published files therefore lack: the first fusion layer
+#: has no second input.
+UNUSED = re.compile(r"fusion_stage\.layers\.0\.residual_layer1\.")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The steps of a processor, in the field's order: resize, scale, normalise.
+
+    Args:
+        size: (height, width) to resize to, None to keep the image's.
+        keep_aspect: scale both sides by the factor nearer to one.
+        multiple: sides become multiples of this.
+        down: round down to the multiple instead of to the nearest.
+        filter: ``bilinear`` or ``bicubic``.
+        scale: what RGB [0, 1] is multiplied by.
+        mean: subtracted after that.
+        std: divided by after that.
+        pad: mirror a margin around the image first (ZoeDepth).
+    """
+
+    size: tuple[int, int] | None
+    keep_aspect: bool
+    multiple: int
+    down: bool
+    filter: str
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pad: bool
+
+    @classmethod
+    def read(cls, path: Path, defaults: dict[str, Any]) -> Preprocessing:
+        """From ``preprocessor_config.json``; what it leaves out is the processor's default.
+
+        Raises:
+            InputError: no such file, not JSON, or values that no depth processor has.
+        """
+        entries = defaults | {key: value for key, value in _json(path).items() if value is not None}
+        try:
+            divisor = entries.get("size_divisor")
+            multiple = int(divisor if divisor else max(1, entries.get("ensure_multiple_of", 1)))
+            normalise = entries["do_normalize"]
+            return cls(
+                size=_size(entries["size"]) if entries["do_resize"] and entries["size"] else None,
+                keep_aspect=bool(entries.get("keep_aspect_ratio", False)),
+                multiple=multiple,
+                down=entries.get("down", False),
+                filter=FILTERS[entries["resample"]],
+                scale=255 * float(entries["rescale_factor"]) if entries["do_rescale"] else 255.0,
+                mean=tuple(map(float, entries["image_mean"])) if normalise else (0.0, 0.0, 0.0),
+                std=tuple(map(float, entries["image_std"])) if normalise else (1.0, 1.0, 1.0),
+                pad=bool(entries["do_pad"]) and not divisor,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: not a depth model's preprocessing ({type(error).__name__}: {error})") from None
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) the network sees of an image of that size."""
+        rows, columns = 1.0, 1.0
+        if self.size is not None:
+            rows, columns = self.size[0] / height, self.size[1] / width
+            if self.keep_aspect:
+                rows = columns = columns if abs(1 - columns) < abs(1 - rows) else rows
+        return self._fit(rows * height), self._fit(columns * width)
+
+    def _fit(self, side: float) -> int:
+        count = math.floor(side / self.multiple) if self.down else round(side / self.multiple)
+        return max(1, count) * self.multiple
+
+
+class TransformersDepth(DepthModel):
+    """Any depth model of transformers; the subclasses know what their family's numbers mean.
+
+    Args:
+        network: the loaded network.
+        preprocessing: what its images go through.
+        kind: of its output.
+        name: for messages and cards.
+        licence: of the weights.
+        weights: digest of the weights' content.
+    """
+
+    #: ``model_type`` in config.json.
+    model_type: ClassVar[str] = ""
+    #: What the family's processor does where preprocessor_config.json says nothing.
+    defaults: ClassVar[dict[str, Any]] = {
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "do_pad": False,
+        "size": {"height": 384, "width": 384},
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        preprocessing: Preprocessing,
+        kind: Kind,
+        name: str,
+        licence: str,
+        weights: str,
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.preprocessing = preprocessing
+        self.kind = kind
+        self.unit = METRES[kind.quantity] if kind.up_to == "nothing" else ARBITRARY
+        self.name = name
+        self.licence = licence
+        self.digest = digest([], weights, type(self).__name__, str(kind), json.dumps(asdict(preprocessing)))
+        self._device = torch.device("cpu")
+
+    @classmethod
+    def kind_of(cls, config: Any) -> Kind | None:
+        """The kind of this family's output for a config; None where the config does not tell."""
+        return None
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """See :meth:`DepthModel.input_size`; the size the model's own processor gives."""
+        return self.preprocessing.input_size(height, width)
+
+    def infer(self, images: Tensor) -> Tensor:
+        """See :meth:`DepthModel.infer`; values that are not positive become NaN unless the kind is affine."""
+        output = self.quantity(self.network(pixel_values=self.normalise(images.to(self._device)))).float()
+        if self.kind.up_to != "affine":
+            output = torch.where(output > 0, output, math.nan)
+        return output.to(images.device)
+
+    def quantity(self, output: Any) -> Tensor:
+        """(B, h, w) in the sense of ``kind``, from what the network returns."""
+        return output.predicted_depth
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB [0, 1] to what the network was trained on."""
+        steps = self.preprocessing
+        mean = images.new_tensor(steps.mean)[:, None, None]
+        std = images.new_tensor(steps.std)[:, None, None]
+        return (images * steps.scale - mean) / std
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """By the model's own filter, antialiased as PIL does it; overshoot is cut off as uint8 does."""
+        resized = F.interpolate(images, size=size, mode=self.preprocessing.filter, antialias=True, align_corners=False)
+        return resized.clamp(0, 1)
+
+    def to(self, device: str) -> Self:
+        """Move to a device."""
+        self._device = torch.device(device)
+        self.network.to(self._device)
+        return self
+
+
+class DepthAnything(TransformersDepth):
+    """Depth Anything V1 and V2 (Yang et al., CVPR and NeurIPS 2024); V2's metric fine-tunes give metres."""
+
+    model_type = "depth_anything"
+    defaults = TransformersDepth.defaults | {
+        "size": {"height": 518, "width": 518},
+        "ensure_multiple_of": 14,
+        "keep_aspect_ratio": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
+
+    @classmethod
+    def kind_of(cls, config: Any) -> Kind | None:
+        """Told by ``depth_estimation_type``."""
+        return Kind("depth", "nothing") if config.depth_estimation_type == "metric" else Kind("disparity", "affine")
+
+
+class DPT(TransformersDepth):
+    """DPT and MiDaS 3 (Ranftl et al., ICCV 2021)."""
+
+    model_type = "dpt"
+
+    @classmethod
+    def kind_of(cls, config: Any) -> Kind | None:
+        """MiDaS's affine-invariant disparity.
+
+        A head with a projection is DINOv2's, which may give metric depth; the files do not tell, so None.
+        """
+        return None if config.add_projection else Kind("disparity", "affine")
+
+
+class GLPN(TransformersDepth):
+    """GLPN (Kim et al., 2022): metres, trained on NYU v2 or KITTI."""
+
+    model_type = "glpn"
+    defaults = TransformersDepth.defaults | {
+        "do_normalize": False,
+        "size": None,  # never resized further than to the divisor
+        "resample": 2,
+        "size_divisor": 32,
+        "down": True,
+    }
+
+    @classmethod
+    def kind_of(cls, config: Any) -> Kind | None:
+        """Metric: the network multiplies a sigmoid by ``max_depth`` metres."""
+        return Kind("depth", "nothing")
+
+
+class ZoeDepth(TransformersDepth):
+    """ZoeDepth (Bhat et al., 2023): metres. A mirrored margin keeps border artefacts out."""
+
+    model_type = "zoedepth"
+    defaults = TransformersDepth.defaults | {
+        "do_pad": True,
+        "size": {"height": 384, "width": 512},
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 32,
+        "resample": 2,
+    }
+
+    @classmethod
+    def kind_of(cls, config: Any) -> Kind | None:
+        """Metric."""
+        return Kind("depth", "nothing")
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """See :meth:`DepthModel.__call__`."""
+        if not self.preprocessing.pad:
+            return super().__call__(images)
+        # Never more than the image has to mirror.
+        rows, columns = (min(int(math.sqrt(side / 2) * 3), side - 1) for side in images.shape[-2:])
+        padded = super().__call__(F.pad(images, (columns, columns, rows, rows), mode="reflect"))
+        return padded[:, rows : padded.shape[1] - rows, columns : padded.shape[2] - columns]
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Corners correspond and nothing is antialiased: the network was trained on such images."""
+        resized = F.interpolate(images, size=size, mode=self.preprocessing.filter, align_corners=True)
+        return resized.clamp(0, 1)
+
+
+class DepthPro(TransformersDepth):
+    """Depth Pro (Bochkovskii et al., ICLR 2025): metres, from inverse depth and an estimated field of view.
+
+    Without its field-of-view head it is right up to scale only.
+    """
+
+    model_type = "depth_pro"
+    defaults = TransformersDepth.defaults | {"size": {"height": 1536, "width": 1536}, "resample": 2}
+
+    @classmethod
+    def kind_of(cls, config: Any) -> Kind | None:
+        """Metric where the field of view is estimated."""
+        return Kind("depth", "nothing" if config.use_fov_model else "scale")
+
+    def quantity(self, output: Any) -> Tensor:
+        """Depth: 1 / (inverse depth * width / focal length), within 1e-4 to 1e4."""
+        inverse = output.predicted_depth.float()
+        if output.field_of_view is not None:
+            inverse = inverse * (2 * torch.tan(torch.deg2rad(output.field_of_view.float()) / 2))[:, None, None]
+        return 1 / inverse.clamp(1e-4, 1e4)
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Without antialiasing, as its processor does."""
+        return F.interpolate(images, size=size, mode=self.preprocessing.filter, align_corners=False).clamp(0, 1)
+
+
+FAMILIES: dict[str, type[TransformersDepth]] = {
+    family.model_type: family for family in (DepthAnything, DPT, GLPN, ZoeDepth, DepthPro)
+}
+
+
+def load_transformers(spec: str, kind: str | Kind | None = None) -> TransformersDepth:
+    """A depth model from a folder with ``config.json`` and safetensors, or from the hub (fetched once, then
+    cached).
+
+    Args:
+        spec: the folder, or ``owner/name``.
+        kind: of the output, for models whose family leadline does not know, or fine-tunes that mean something
+            else.
+
+    Raises:
+        InputError: nothing there, files missing or unreadable, or weights of another network.
+        ConfigError: the kind is not known and was not given.
+    """
+    folder = Path(spec)
+    if not folder.is_dir():
+        folder = fetch(spec)
+    name = folder.name if Path(spec).is_dir() else spec
+    config, family = _config(folder, spec)
+    stated = Kind.parse(kind) if kind is not None else family.kind_of(config)
+    if stated is None:
+        raise ConfigError(
+            f"{spec}: nothing tells what a {config.model_type!r} network of this form gives; say so with "
+            "--teacher-kind (in Python kind=), for example affine-invariant-disparity or metric-depth"
+        )
+    preprocessing = Preprocessing.read(folder / "preprocessor_config.json", family.defaults)
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise InputError(f"{spec}: no model.safetensors in it; weights in other formats are not loaded")
+    network = _network(folder, config, spec)
+    return family(network, preprocessing, stated, name, licence_of(folder, spec), digest(files))
+
+
+def fetch(spec: str) -> Path:
+    """The files of a hub repository, on disk: downloaded once, then from the hub's own cache.
+
+    Raises:
+        InputError: not a hub's name, no such repository, or it cannot be reached.
+    """
+    if not HUB_NAME.fullmatch(spec):
+        raise InputError(f"{spec}: no such folder, and not a hub name (owner/name)")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(spec, allow_patterns=FILES))
+    except Exception as error:  # the hub's errors and those of several network libraries share no base class
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise InputError(
+            f"{spec}: no such folder here, and the hub gives no such model: none there, login needed, or "
+            f"cannot be reached ({reason[0][:160]})"
+        ) from None
+
+
+def _config(folder: Path, spec: str) -> tuple[Any, type[TransformersDepth]]:
+    """The network's configuration and the family it belongs to."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES as loadable
+
+    model_type = str(_json(folder / "config.json").get("model_type"))
+    if model_type not in loadable:
+        raise InputError(
+            f"{spec}: model type {model_type!r} is no depth model of transformers"
+            f"{suggest(model_type, loadable)} (there are {', '.join(loadable)})"
+        )
+    if model_type == "prompt_depth_anything":
+        raise InputError(f"{spec}: this network needs a depth map as prompt beside the image, which is not supported")
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{spec}: its config.json cannot be read ({_line(error)})") from None
+    return config, FAMILIES.get(model_type, TransformersDepth)
+
+
+def _network(folder: Path, config: Any, spec: str) -> torch.nn.Module:
+    """The network with all its weights: transformers would fill gaps with random numbers."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForDepthEstimation
+
+    try:
+        with _quiet():
+            network, report = AutoModelForDepthEstimation.from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are reported, and raised below
+                dtype=torch.float32,
+            )
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError, ImportError) as error:
+        raise InputError(f"{spec}: its weights cannot be loaded ({_line(error)})") from None
+    missing = sorted(key for key in report["missing_keys"] if not UNUSED.search(key))
+    missing += sorted(entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"])
+    if missing:
+        raise InputError(
+            f"{spec}: its weights do not fit its config.json: {len(missing)} missing or of another shape, "
+            f"such as {missing[0]}"
+        )
+    return network
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers prints progress and a table of weights; what matters of it is raised as an error."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"{path.parent}: no {path.name} in it; a model folder of transformers has one") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    if not isinstance(entries, dict):
+        raise InputError(f"{path}: not a JSON object")
+    return entries
+
+
+def _size(value: Any) -> tuple[int, int]:
+    """Old processors give one number or two, newer ones a dictionary."""
+    if isinstance(value, dict):
+        return int(value["height"]), int(value["width"])
+    if isinstance(value, list | tuple):
+        return int(value[0]), int(value[1])
+    return int(value), int(value)
+
+
+def _line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
