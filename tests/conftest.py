@@ -3,8 +3,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# One thread a test process, before anything starts its threads: processes that fight for cores crawl.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The same examples every time: a test that fails must fail again. No deadlines: machines differ.
+settings.register_profile("leadline", derandomize=True, deadline=None)
+settings.load_profile("leadline")
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,7 +71,10 @@ def bright_teacher(tmp_path_factory) -> Path:
     from onnx import TensorProto, helper
 
     folder = tmp_path_factory.mktemp("teacher")
-    constants = [helper.make_tensor("small", TensorProto.FLOAT, [1], [0.05]), helper.make_tensor("axes", TensorProto.INT64, [1], [1])]
+    constants = [
+        helper.make_tensor("small", TensorProto.FLOAT, [1], [0.05]),
+        helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
+    ]
     nodes = [
         helper.make_node("ReduceMean", ["image", "axes"], ["grey"], keepdims=1),
         helper.make_node("Add", ["grey", "small"], ["lifted"]),
@@ -76,7 +88,8 @@ def bright_teacher(tmp_path_factory) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, folder / "bright.onnx")
     (folder / "bright.card.yaml").write_text(
-        "name: bright\nkind: scale-invariant-depth\nlayout: NCHW\nrange: [0, 1]\nsize: [96, 128]\nlicence: cc-by-nc-4.0\n"
+        "name: bright\nkind: scale-invariant-depth\nlayout: NCHW\nrange: [0, 1]\nsize: [96, 128]\n"
+        "licence: cc-by-nc-4.0\n"
     )
     return folder / "bright.onnx"
 

@@ -54,9 +54,7 @@ def cameras(draw: st.DrawFn) -> Camera:
 
 
 def pixels(camera: Camera, seed: int, n: int = 50) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(
-        (-0.5, -0.5), (camera.width - 0.5, camera.height - 0.5), (n, 2)
-    )
+    return np.random.default_rng(seed).uniform((-0.5, -0.5), (camera.width - 0.5, camera.height - 0.5), (n, 2))
 
 
 def seen_points(camera: Camera, seed: int = 0, n: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -217,9 +215,7 @@ def test_resize(camera: Camera, height: int, width: int) -> None:
     assert (resized.height, resized.width) == (height, width)
     new, valid = resized.project(points)
     assert valid.all()
-    np.testing.assert_allclose(
-        new, expected(uv, width / camera.width, height / camera.height), rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(new, expected(uv, width / camera.width, height / camera.height), rtol=0, atol=1e-6)
 
 
 @settings(max_examples=150, deadline=None)
@@ -284,9 +280,7 @@ def test_load(tmp_path) -> None:
     path = tmp_path / "by_hand.yml"
     path.write_text("width: 64\nheight: 48\nK: [50, 0, 30, 0, 55, 25, 0, 0, 1]\n")
     assert Camera.load(path) == CAMERAS[0]
-    path.write_text(
-        "model: fisheye\nwidth: 64\nheight: 48\nK: [[50, 0, 30], [0, 55, 25], [0, 0, 1]]\nk1: 1e-4\n"
-    )
+    path.write_text("model: fisheye\nwidth: 64\nheight: 48\nK: [[50, 0, 30], [0, 55, 25], [0, 0, 1]]\nk1: 1e-4\n")
     assert Camera.load(path) == Fisheye(64, 48, 50, 55, 30, 25, k1=1e-4)
 
 
@@ -346,9 +340,7 @@ def test_gradients_of_all_parameters(camera: Camera) -> None:
     points = torch.tensor([[0.1, 0.2, 1.0], [-0.3, 0.1, 1.2], [0.2, -0.25, 2.0]], dtype=torch.float64)
     uv = torch.from_numpy(camera.project(points.numpy())[0])
 
-    def both(
-        points: torch.Tensor, uv: torch.Tensor, *parameters: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def both(points: torch.Tensor, uv: torch.Tensor, *parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         learned = replace(camera, **dict(zip(values, parameters, strict=True)))
         return learned.project(points)[0], learned.unproject(uv)
 

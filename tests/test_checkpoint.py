@@ -33,12 +33,12 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     with pytest.raises(InputError, match="no such checkpoint"):
         checkpoint.read_card(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(InputError, match="text.safetensors: not a readable"):
+    with pytest.raises(InputError, match=r"text\.safetensors: not a readable"):
         checkpoint.read_card(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="not a leadline checkpoint"):
         checkpoint.read_card(tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="ends in .safetensors"):
+    with pytest.raises(InputError, match=r"ends in \.safetensors"):
         checkpoint.save(tmp_path / "m.pth", {}, card())
 
 

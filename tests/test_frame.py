@@ -12,9 +12,7 @@ IMAGE = np.full((6, 8, 3), 0.5, np.float32)
 
 
 def test_what_is_kept() -> None:
-    frame = Frame(
-        IMAGE.astype(np.float64), pose=np.eye(4, dtype=np.float32), time=1.5, sequence="a", name="3"
-    )
+    frame = Frame(IMAGE.astype(np.float64), pose=np.eye(4, dtype=np.float32), time=1.5, sequence="a", name="3")
     assert frame.image.dtype == np.float32
     assert frame.pose is not None
     assert frame.pose.dtype == np.float64
@@ -47,9 +45,7 @@ def test_what_is_refused(fields: dict, message: str) -> None:
 
 
 def test_clip_is_a_list_of_frames_in_time() -> None:
-    clip = Clip(
-        [Frame(IMAGE, time=t, sequence="a", name=str(i)) for i, t in enumerate((0.0, 0.1, None, 0.3))]
-    )
+    clip = Clip([Frame(IMAGE, time=t, sequence="a", name=str(i)) for i, t in enumerate((0.0, 0.1, None, 0.3))])
     assert len(clip) == 4
     assert [frame.name for frame in clip] == ["0", "1", "2", "3"]
     assert isinstance(clip[1:3], Clip)

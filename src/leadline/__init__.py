@@ -1,7 +1,7 @@
 """Small, fast, trustworthy monocular depth.
 
-    >>> import leadline
-    >>> depth = leadline.load("student.safetensors").predict("image.jpg")  # doctest: +SKIP
+>>> import leadline
+>>> depth = leadline.load("student.safetensors").predict("image.jpg")  # doctest: +SKIP
 """
 
 from __future__ import annotations

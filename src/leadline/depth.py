@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -246,7 +247,7 @@ class DepthMap:
             InputError: unknown suffix, values beyond the fixed scale, or the file cannot be written.
             KindError: .ply of a map that has no points.
         """
-        if os.path.splitext(path)[1].lower() == ".ply":
+        if Path(path).suffix.lower() == ".ply":
             write_ply(path, self.to_points())
             return
         meta = {"kind": str(self.kind), "unit": self.unit}
@@ -266,6 +267,8 @@ class DepthMap:
 
         values, valid, meta = read_depth(path)
         if "kind" not in meta:
-            raise InputError(f"{path}: does not say what kind of depth it holds; read it with DepthFormat(kind=..., unit=...)")
+            raise InputError(
+                f"{path}: does not say what kind of depth it holds; read it with DepthFormat(kind=..., unit=...)"
+            )
         camera = Camera.from_dict(json.loads(meta["camera"])) if "camera" in meta else None
         return cls(values, Kind.parse(meta["kind"]), meta.get("unit", ARBITRARY), valid, camera)

@@ -113,9 +113,7 @@ class Clip(Sequence[Frame]):
         first, known = frames[0], [frame.time for frame in frames if frame.time is not None]
         for frame in frames:
             if frame.sequence != first.sequence:
-                raise InputError(
-                    f"clip: frames of sequences {first.sequence!r} and {frame.sequence!r} do not mix"
-                )
+                raise InputError(f"clip: frames of sequences {first.sequence!r} and {frame.sequence!r} do not mix")
             if frame.image.shape != first.image.shape:
                 raise InputError(f"clip: frames of {first.image.shape} and {frame.image.shape} do not mix")
         if any(later <= earlier for earlier, later in pairwise(known)):

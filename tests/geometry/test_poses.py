@@ -19,18 +19,14 @@ def random_poses(seed: int, n: int = 20) -> np.ndarray:
 def test_inverse_and_relative(convert) -> None:
     a, b = random_poses(0), random_poses(1)
     np.testing.assert_allclose(np.asarray(poses.invert(convert(a))), np.linalg.inv(a), atol=1e-12)
-    np.testing.assert_allclose(
-        np.asarray(poses.relative(convert(a), convert(b))), np.linalg.inv(b) @ a, atol=1e-12
-    )
+    np.testing.assert_allclose(np.asarray(poses.relative(convert(a), convert(b))), np.linalg.inv(b) @ a, atol=1e-12)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
 def test_transform_is_the_homogeneous_product(convert) -> None:
     pose, points = random_poses(0, 4), np.random.default_rng(2).normal(size=(4, 5, 6, 3))
     expected = np.einsum("bij,bhwj->bhwi", pose[:, :3, :3], points) + pose[:, None, None, :3, 3]
-    np.testing.assert_allclose(
-        np.asarray(poses.transform(convert(pose), convert(points))), expected, atol=1e-12
-    )
+    np.testing.assert_allclose(np.asarray(poses.transform(convert(pose), convert(points))), expected, atol=1e-12)
     one = np.asarray(poses.transform(convert(pose[0]), convert(points[0])))
     np.testing.assert_allclose(one, expected[0], atol=1e-12)
 
@@ -56,9 +52,7 @@ def test_axis_angle_is_scipys(vector: list[float]) -> None:
 
 
 def test_axis_angle_has_gradients_also_at_zero() -> None:
-    vectors = torch.tensor(
-        [[0.0, 0, 0], [1e-6, 0, 0], [0.3, -0.2, 0.9]], dtype=torch.float64, requires_grad=True
-    )
+    vectors = torch.tensor([[0.0, 0, 0], [1e-6, 0, 0], [0.3, -0.2, 0.9]], dtype=torch.float64, requires_grad=True)
     # the jacobian at zero: d R / d w_k is the generator of rotations about axis k
     jacobian = torch.autograd.functional.jacobian(poses.axis_angle_to_matrix, vectors)[0, :, :, 0]
     generators = np.zeros((3, 3, 3))
