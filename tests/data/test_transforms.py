@@ -70,14 +70,10 @@ def assert_same(a: Frame, b: Frame, tolerance: float = 0.0) -> None:
 # ---- everything moves together
 
 
-@pytest.mark.parametrize(
-    ("camera", "tolerance"), zip(CAMERAS, (2e-3, 0.1), strict=True), ids=["pinhole", "omni"]
-)
+@pytest.mark.parametrize(("camera", "tolerance"), zip(CAMERAS, (2e-3, 0.1), strict=True), ids=["pinhole", "omni"])
 @pytest.mark.parametrize("transform", SPATIAL, ids=lambda t: type(t).__name__)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_pixels_still_see_their_world_points(
-    transform: Transform, camera: Camera, tolerance: float, seed: int
-) -> None:
+def test_pixels_still_see_their_world_points(transform: Transform, camera: Camera, tolerance: float, seed: int) -> None:
     """The image holds X/Z, Y/Z, 1/Z of what it shows; on a plane these are linear: resizing is exact."""
     points = lift(OFFSET / (camera.rays() @ NORMAL), camera)
     held = np.stack((points[..., 0], points[..., 1], np.ones((45, 60))), -1) / points[..., 2:]
@@ -103,9 +99,7 @@ def test_pixels_still_see_their_world_points(
 @pytest.mark.parametrize("transform", SPATIAL, ids=lambda t: type(t).__name__)
 def test_depth_keeps_its_values_kind_and_validity(transform: Transform) -> None:
     before = plane()
-    marked = before.replace(
-        depth=replace(before.depth, values=np.where(before.depth.valid, before.depth.values, 99.0))
-    )
+    marked = before.replace(depth=replace(before.depth, values=np.where(before.depth.valid, before.depth.values, 99.0)))
     after = transform(marked, np.random.default_rng(0)).depth
     assert (after.kind, after.unit) == (before.depth.kind, "m")
     assert np.isin(after.values[after.valid], before.depth.values[before.depth.valid]).all()
@@ -141,12 +135,8 @@ def test_nearest_labels_are_the_nearest_pixels() -> None:
     frame = plane()
     for height, width in ((45, 61), (90, 120), (22, 29)):
         resized = Resize(height, width)(frame)
-        rows = [
-            np.abs(np.arange(45) - ((i + 0.5) * 45 / height - 0.5) - 1e-9).argmin() for i in range(height)
-        ]
-        columns = [
-            np.abs(np.arange(60) - ((i + 0.5) * 60 / width - 0.5) - 1e-9).argmin() for i in range(width)
-        ]
+        rows = [np.abs(np.arange(45) - ((i + 0.5) * 45 / height - 0.5) - 1e-9).argmin() for i in range(height)]
+        columns = [np.abs(np.arange(60) - ((i + 0.5) * 60 / width - 0.5) - 1e-9).argmin() for i in range(width)]
         np.testing.assert_array_equal(resized.depth.values, frame.depth.values[np.ix_(rows, columns)])
         np.testing.assert_array_equal(resized.depth.valid, frame.depth.valid[np.ix_(rows, columns)])
         np.testing.assert_array_equal(resized.mask, frame.mask[np.ix_(rows, columns)])
@@ -314,9 +304,7 @@ def test_hue_is_colorsys(turns: float) -> None:
     ours = T.adjust_hue(image, turns).permute(1, 2, 0).reshape(-1, 3).numpy()
     for pixel, result in zip(image.permute(1, 2, 0).reshape(-1, 3).tolist(), ours, strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
-        np.testing.assert_allclose(
-            result, colorsys.hsv_to_rgb((hue + turns) % 1, saturation, value), atol=1e-5
-        )
+        np.testing.assert_allclose(result, colorsys.hsv_to_rgb((hue + turns) % 1, saturation, value), atol=1e-5)
 
 
 def test_a_third_of_a_turn_rotates_the_channels() -> None:

@@ -249,9 +249,7 @@ class Pad(Transform):
 
     def __init__(self, top: int, bottom: int, left: int, right: int) -> None:
         if min(top, bottom, left, right) < 0:
-            raise ConfigError(
-                f"pad: {(top, bottom, left, right)} has a negative border (top, bottom, left, right)"
-            )
+            raise ConfigError(f"pad: {(top, bottom, left, right)} has a negative border (top, bottom, left, right)")
         self.top, self.bottom, self.left, self.right = top, bottom, left, right
 
     def apply(self, frame: Frame, parameters: Any = None) -> Frame:

@@ -1,0 +1,192 @@
+"""Any folder of images, with or without depth."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from leadline.camera import Camera
+from leadline.data.masks import highlights, valid_area
+from leadline.depth import DepthMap, Kind, check_unit
+from leadline.errors import InputError
+from leadline.frame import Frame
+from leadline.io.depth_files import DEPTH_SUFFIXES, read_depth
+from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image
+from leadline.io.inputs import natural_key
+
+
+@dataclass(frozen=True)
+class DepthFormat:
+    """What the numbers in depth files mean, where the files do not say so themselves.
+
+    Args:
+        kind: such as ``metric-depth`` or ``scale-invariant-disparity``.
+        unit: of the values after ``scale``.
+        scale: numbers in the file a unit, needed for integers: 1000 for millimetres read as m, 256 for KITTI.
+        invalid: numbers that mean "unknown"; by default 0 in files of integers.
+    """
+
+    kind: str = "metric-depth"
+    unit: str = "m"
+    scale: float | None = None
+    invalid: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_unit(Kind.parse(self.kind), self.unit)
+
+    def read(self, path: Path) -> DepthMap:
+        """The depth map of a file; one that leadline wrote says itself what it is.
+
+        Raises:
+            InputError: the file cannot be read as depth.
+        """
+        values, valid, meta = read_depth(path, scale=self.scale, invalid=self.invalid)
+        kind, unit = meta.get("kind", self.kind), meta.get("unit", self.unit)
+        return DepthMap(values, Kind.parse(kind), unit, valid)
+
+
+class Images:
+    """Image files as frames.
+
+    Args:
+        paths: the files.
+        mask: which pixels carry picture, see :func:`open_mask`.
+        drop_highlights: leave out wet highlights too, for endoscopy; elsewhere white things would be lost.
+    """
+
+    def __init__(self, paths: Sequence[Path], mask: str = "none", drop_highlights: bool = False) -> None:
+        self.paths = list(paths)
+        self.mask = open_mask(mask, self.paths)
+        self.drop_highlights = drop_highlights
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def fingerprint(self) -> str:
+        """Number and names of the files, to tell whether a run that goes on has the same data."""
+        return (
+            f"{len(self.paths)} files, {hashlib.sha256('|'.join(p.name for p in self.paths).encode()).hexdigest()[:16]}"
+        )
+
+    def __getitem__(self, index: int) -> Frame:
+        """The frame of one image.
+
+        Raises:
+            InputError: the file cannot be read, or the mask is not of its size.
+        """
+        path = self.paths[index]
+        image = read_image(path).astype(np.float32) / 255
+        if self.mask is not None and self.mask.shape != image.shape[:2]:
+            mask_size = f"{self.mask.shape[1]}x{self.mask.shape[0]}"
+            raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]} but the mask is {mask_size}")
+        mask = self.mask
+        if self.drop_highlights:
+            glare = highlights(torch.from_numpy(image).permute(2, 0, 1))[0].numpy()
+            mask = ~glare if mask is None else mask & ~glare
+        return Frame(image, name=path.stem, mask=mask)
+
+
+class Folder(Images):
+    """Images with depth.
+
+    Args:
+        root: the folder.
+        images: glob of the images in it.
+        depths: glob of the depth files in it. An image and a depth file belong together when what stands for the ``*``
+            (or, where the globs differ by more, the file name up to its first dot) is the same.
+        depth: what the numbers in the files mean.
+        intrinsics: a camera file for all images (see ``leadline.camera.Camera.load``).
+        mask: which pixels carry picture, see :func:`open_mask`.
+        drop_highlights: leave out wet highlights too.
+        every: use one in so many images.
+
+    Raises:
+        InputError: no images, no depth, or an image without a partner; the message names it.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        images: str = "images/*",
+        depths: str = "depths/*",
+        depth: DepthFormat = DepthFormat(),
+        intrinsics: str | os.PathLike[str] | None = None,
+        mask: str = "none",
+        drop_highlights: bool = False,
+        every: int = 1,
+    ) -> None:
+        root = Path(root)
+        if not root.is_dir():
+            raise InputError(f"{root}: no such folder")
+        pictures = _matching(root, images, IMAGE_SUFFIXES)
+        truths = _matching(root, depths, DEPTH_SUFFIXES)
+        expected = f"{root} should hold images ({images}) and depth files ({depths}) of the same names"
+        if not pictures:
+            raise InputError(f"{root / images}: no images; {expected}")
+        if not truths:
+            raise InputError(f"{root / depths}: no depth files; {expected}")
+        if missing := sorted(set(pictures) - set(truths)):
+            raise InputError(
+                f"{pictures[missing[0]]}: has no depth file beside it ({len(missing)} such images); {expected}"
+            )
+        names = sorted(pictures, key=natural_key)[:: max(1, every)]
+        super().__init__([pictures[name] for name in names], mask, drop_highlights)
+        self.depth_paths = [truths[name] for name in names]
+        self.depth = depth
+        self.intrinsics = Path(intrinsics) if intrinsics else None
+
+    def __getitem__(self, index: int) -> Frame:
+        """The frame of one image, its depth resized to it where sizes differ."""
+        frame = super().__getitem__(index)
+        height, width = frame.image.shape[:2]
+        camera = Camera.load(self.intrinsics, width, height).fit(width, height) if self.intrinsics else None
+        truth = self.depth.read(self.depth_paths[index])
+        # Nearest, not interpolated: values between two surfaces exist on neither.
+        rows = (np.arange(height) + 0.5) * truth.shape[0] // height
+        columns = (np.arange(width) + 0.5) * truth.shape[1] // width
+        pick = np.ix_(rows.astype(int), columns.astype(int))
+        truth = DepthMap(truth.values[pick], truth.kind, truth.unit, truth.valid[pick], camera)
+        return frame.replace(depth=truth, camera=camera)
+
+
+def open_mask(spec: str, paths: Sequence[Path]) -> np.ndarray | None:
+    """The pixels that carry picture in all of these images.
+
+    Args:
+        spec: ``none``: every pixel; ``auto``: without the dark surround of endoscope images, where all images have
+            one size; else an image file, white = use, which can hide overlays too.
+        paths: the images.
+
+    Returns:
+        (H, W) bool, or None for every pixel.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if spec == "none":
+        return None
+    if spec != "auto":
+        return read_image(spec).min(axis=2) > 127
+    chosen = paths[:: max(1, len(paths) // 40)]
+    if len({image_size(path) for path in chosen}) != 1:
+        return None
+    area = valid_area(read_image(path).astype(np.float32) / 255 for path in chosen)
+    return None if area.all() else area
+
+
+def _matching(root: Path, pattern: str, suffixes: Collection[str]) -> dict[str, Path]:
+    """Files of ``root`` by what stands for the ``*`` of the pattern."""
+    before, _, after = Path(pattern).name.partition("*")
+    found = {}
+    for path in root.glob(pattern):
+        if path.suffix.lower() in suffixes and path.is_file():
+            name = path.name.removeprefix(before)
+            exact = after and name.endswith(after) and "*" not in after
+            found[name.removesuffix(after) if exact else name.split(".")[0]] = path
+    return found

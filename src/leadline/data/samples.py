@@ -1,0 +1,142 @@
+"""From frames to batches: the one way images and labels enter training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from leadline.data.augmentation import Augmentation
+from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize
+from leadline.frame import Frame
+
+
+class Frames(Protocol):
+    """What every data set is: frames by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Frame: ...
+
+
+def covering(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest (height, width) of the same aspect that covers ``size``.
+
+    Example:
+        >>> covering(480, 640, (256, 320))
+        (256, 341)
+    """
+    scale = max(size[0] / height, size[1] / width)
+    return max(size[0], round(height * scale)), max(size[1], round(width * scale))
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """Frames as tensors of one size, augmented or not.
+
+    An item is asked for by ``(draw, index)``: which frame, and the number of the draw, so that augmentation is a pure
+    function of seed and draw, whatever the worker or the resumed run.
+
+    Args:
+        frames: where the images (and depths, which become ``target``) come from.
+        size: (height, width) of the tensors.
+        augmentation: None for judging: centre crop, nothing else.
+        seed: of the augmentation.
+
+    An item holds ``image`` (3, H, W) RGB in [0, 1] for the student; ``clean``, the same without colour changes, for a
+    teacher; ``target`` (1, H, W), NaN where unknown; ``mask`` (1, H, W) bool, pixels that may be used at all;
+    ``index``.
+    """
+
+    def __init__(
+        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
+        self.frames = frames
+        self.size = size
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        draw, index = key
+        frame = self.frames[index]
+        frame = Resize(*covering(frame.height, frame.width, self.size))(frame)
+        if self.augmentation is None:
+            frame = clean = CentreCrop(*self.size)(frame)
+        else:
+            rng = np.random.default_rng([self.seed, draw])
+            if self.augmentation.crop < 1:
+                frame = RandomResizedCrop(*self.size, scale=(self.augmentation.crop, 1.0))(frame, rng)
+            else:
+                frame = CentreCrop(*self.size)(frame)
+            frame = clean = HorizontalFlip(self.augmentation.flip)(frame, rng)
+            if strength := self.augmentation.jitter:
+                frame = ColourJitter(strength, strength, strength, strength / 4)(clean, rng)
+        pixels = torch.from_numpy(np.ascontiguousarray(clean.image)).permute(2, 0, 1)
+        target = torch.full((1, *self.size), torch.nan)
+        if clean.depth is not None:
+            target[0][torch.from_numpy(clean.depth.valid)] = torch.from_numpy(clean.depth.values[clean.depth.valid])
+        mask = torch.ones(1, *self.size, dtype=torch.bool)
+        if clean.mask is not None:
+            mask &= torch.from_numpy(clean.mask)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(frame.image)).permute(2, 0, 1),
+            "clean": pixels,
+            "target": target,
+            "mask": mask,
+            "index": index,
+        }
+
+
+class Draws(Sampler[list[tuple[int, int]]]):
+    """Batches of (draw, index) for a run of so many steps, a pure function of seed and step.
+
+    Each pass over the frames is a new permutation. A resumed run starts at ``start`` and sees exactly what it would
+    have seen.
+    """
+
+    def __init__(self, count: int, batch: int, steps: int, seed: int, start: int = 0) -> None:
+        self.count, self.batch, self.steps, self.seed, self.start = count, batch, steps, seed, start
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, order = -1, np.empty(0, int)
+        for step in range(self.start, self.steps):
+            batch = []
+            for draw in range(step * self.batch, (step + 1) * self.batch):
+                if draw // self.count != epoch:
+                    epoch = draw // self.count
+                    order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.count)
+                batch.append((draw, int(order[draw % self.count])))
+            yield batch
+
+
+def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[dict[str, Any]]:
+    """Batches for training, in the order of ``draws``."""
+    return DataLoader(
+        samples,
+        batch_sampler=draws,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def judging_loader(samples: Samples, indices: Sequence[int], batch: int) -> DataLoader[dict[str, Any]]:
+    """Each of ``indices`` once, in order."""
+    keys = [(0, index) for index in indices]
+    batches = [keys[start : start + batch] for start in range(0, len(keys), batch)]
+    return DataLoader(samples, batch_sampler=batches)
+
+
+def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:
+    """The batch with its tensors on ``device``."""
+    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}

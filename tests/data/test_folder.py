@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leadline.data.folder import DepthFormat, Folder, Images, open_mask
+from leadline.data.inputs import Inputs
+from leadline.errors import ConfigError, InputError
+from leadline.io.video import VideoWriter
+
+
+def test_images_and_depths_of_one_name_belong_together(scenes):
+    frames = Folder(scenes)
+    assert len(frames) == 24
+    frame = frames[7]
+    assert frame.name == "007"
+    assert (frame.depth.unit, str(frame.depth.kind)) == ("m", "metric-depth")
+    assert 1 < np.median(frame.depth.values) < 6
+    assert len(Folder(scenes, every=5)) == 5
+
+
+def test_globs_pair_by_what_stands_for_the_star(tmp_path):
+    for number in (9, 10):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(tmp_path / f"frame-{number}.color.jpg")
+        Image.fromarray(np.full((6, 8), 1000 * number, np.uint16)).save(tmp_path / f"frame-{number}.depth.png")
+    frames = Folder(tmp_path, "*.color.jpg", "*.depth.png", DepthFormat(scale=1000))
+    assert [frame.depth.values[0, 0] for frame in (frames[0], frames[1])] == [9, 10]
+
+
+def test_depth_of_another_size_is_picked_not_mixed(tmp_path, scenes):
+    shutil.copytree(scenes, tmp_path / "d")
+    depth = np.full((48, 64), 2000, np.uint16)
+    depth[:, 32:] = 4000
+    Image.fromarray(depth).save(tmp_path / "d" / "depths" / "000.png")
+    values = Folder(tmp_path / "d", depth=DepthFormat(scale=1000))[0].depth.values
+    assert values.shape == (96, 128)
+    assert set(np.unique(values)) == {2.0, 4.0}
+    assert (values[:, :64] == 2).all()
+
+
+def test_sensor_frames_of_a_real_set(real_data):
+    form = DepthFormat(scale=1000, invalid=(0, 65535))
+    root = real_data / "sevenscenes"
+    frames = Folder(root / "seq-01", "*.color.jpg", "*.depth.png", form, root / "camera-intrinsics.txt", every=100)
+    frame = frames[1]
+    assert len(frames) == 5
+    assert frame.camera.fx == 585
+    points = frame.depth.to_points()
+    assert 0.5 < np.median(points[:, 2]) < 5
+    assert frame.depth.values[frame.depth.valid].max() < 20
+
+
+def test_masks(tmp_path, scenes, real_data):
+    images = sorted((scenes / "images").glob("*.png"))
+    assert open_mask("none", images) is None
+    assert open_mask("auto", images) is None
+    Image.fromarray(np.tri(96, 128, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
+    assert np.array_equal(Images(images, str(tmp_path / "mask.png"))[0].mask, np.tri(96, 128, dtype=bool))
+    Image.new("L", (5, 5), 255).save(tmp_path / "small.png")
+    with pytest.raises(InputError, match="mask is 5x5"):
+        Images(images, str(tmp_path / "small.png"))[0]
+    scope = Inputs([str(real_data / "sinus_endoscopy" / "*.jpg")], mask="auto")
+    assert 0.2 < scope.mask.mean() < 0.8
+
+
+def test_highlights_leave_the_mask(tmp_path):
+    wet = np.full((40, 40, 3), (150, 60, 60), np.uint8)
+    wet[10:14, 10:14] = 255
+    Image.fromarray(wet).save(tmp_path / "wet.png")
+    mask = Images([tmp_path / "wet.png"], drop_highlights=True)[0].mask
+    assert not mask[11, 11]
+    assert mask[30, 30]
+
+
+def test_videos_become_frames_once(tmp_path):
+    with VideoWriter(tmp_path / "clip.mp4", 10, (64, 96)) as video:
+        for index in range(11):
+            video.write(np.full((64, 96, 3), 20 * index, np.uint8))
+    frames = Inputs([str(tmp_path / "clip.mp4")], tmp_path / "frames", video_step=5)
+    assert len(frames) == 3
+    assert np.allclose([frames[i].image.mean() * 255 for i in range(3)], [0, 100, 200], atol=6)
+    before = [path.stat().st_mtime_ns for path in frames.paths]
+    again = Inputs([str(tmp_path / "clip.mp4")], tmp_path / "frames", video_step=5)
+    assert [path.stat().st_mtime_ns for path in again.paths] == before
+    with pytest.raises(ConfigError, match="a folder is needed"):
+        Inputs([str(tmp_path / "clip.mp4")])
+    with pytest.raises(InputError, match="training needs an end"):
+        Inputs(["rtsp://127.0.0.1/live"], tmp_path / "frames")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"root": "none"}, "no such folder"),
+        ({"images": "*.bmp"}, "no images"),
+        ({"depths": "*.exr"}, "no depth files"),
+    ],
+)
+def test_what_is_missing_is_named(scenes, options, expected, tmp_path):
+    arguments = {"root": scenes} | options
+    with pytest.raises(InputError, match=expected):
+        Folder(**arguments)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from leadline.data.augmentation import Augmentation
+from leadline.data.folder import Folder
+from leadline.data.samples import Draws, Samples, covering, judging_loader, training_loader
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (375, 1242), (1000, 100), (64, 96)])
+def test_covering_keeps_the_aspect_and_covers(height, width):
+    h, w = covering(height, width, (64, 96))
+    assert h >= 64
+    assert w >= 96
+    assert h == 64 or w == 96
+    assert abs(np.log(w / h * height / width)) < 1.5 / min(h, w)
+
+
+def test_a_plain_sample_is_the_middle_of_the_image(scenes):
+    frames = Folder(scenes)
+    sample = Samples(frames, (64, 64))[0, 3]
+    assert sample["image"].shape == (3, 64, 64)
+    assert torch.equal(sample["image"], sample["clean"])
+    assert sample["mask"].all()
+    whole = frames[3].depth.values
+    assert sample["target"].shape == (1, 64, 64)
+    assert sample["target"][0, 32, 32] == whole[48, 64]
+
+
+def test_image_and_target_move_together(scenes):
+    """Brightness is a function of depth in these scenes, so it stays one after any geometric change."""
+    samples = Samples(Folder(scenes), (64, 96), Augmentation(crop=0.6, jitter=0), seed=5)
+    for draw in range(6):
+        sample = samples[draw, 2]
+        grey, depth = sample["image"].mean(0).flatten(), sample["target"].flatten()
+        assert torch.corrcoef(torch.stack([grey, 1 / depth]))[0, 1] > 0.9
+
+
+def test_a_draw_is_a_function_of_seed_and_number(scenes):
+    samples = Samples(Folder(scenes), (64, 96), Augmentation(), seed=5)
+    first, again, other = samples[7, 0], samples[7, 0], samples[8, 0]
+    assert torch.equal(first["image"], again["image"])
+    assert not torch.equal(first["image"], other["image"])
+    assert not torch.equal(first["image"], first["clean"])
+
+
+def test_draws_are_permutations_and_go_on_where_they_were():
+    whole = list(Draws(count=10, batch=4, steps=9, seed=3))
+    assert list(Draws(count=10, batch=4, steps=9, seed=3, start=5)) == whole[5:]
+    indices = [index for batch in whole for _, index in batch]
+    for epoch in range(3):
+        assert sorted(indices[10 * epoch : 10 * epoch + 10]) == list(range(10))
+    assert indices[:10] != indices[10:20]
+    assert list(Draws(count=10, batch=4, steps=9, seed=4)) != whole
+
+
+def test_workers_do_not_change_what_is_read(scenes):
+    samples = Samples(Folder(scenes), (64, 96), Augmentation(), seed=1)
+    draws = Draws(len(samples), 3, 2, seed=1)
+    here, there = training_loader(samples, draws, 0), training_loader(samples, draws, 1)
+    for a, b in zip(here, there, strict=True):
+        assert torch.equal(a["image"], b["image"])
+        assert torch.equal(a["index"], b["index"])
+
+
+def test_judging_reads_each_frame_once_in_order(scenes):
+    batches = list(judging_loader(Samples(Folder(scenes), (64, 96)), [5, 1, 9], 2))
+    assert [batch["index"].tolist() for batch in batches] == [[5, 1], [9]]
