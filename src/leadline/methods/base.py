@@ -1,0 +1,240 @@
+"""What every method that trains one student has in common."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from leadline import checkpoint
+from leadline.checkpoint import Card
+from leadline.data.folder import Images
+from leadline.data.samples import Frames
+from leadline.depth import Kind
+from leadline.metrics.depth import depth_errors
+from leadline.metrics.robust import robust_error
+from leadline.networks import create, has_pretrained
+from leadline.networks.student import Student
+
+
+@dataclass(frozen=True)
+class StudentOptions:
+    """Which student is trained.
+
+    Args:
+        architecture: a name of ``leadline.networks.names()``, such as ``swift`` or ``litenet-tiny``.
+        start: a leadline checkpoint to go on from; its architecture and, where the kind is the same, its depth range
+            are kept.
+        pretrained: start from ImageNet features where the architecture has them.
+        depth_range: (min, max) depth spanned; by default twice the range of the labels. Not for affine kinds.
+        options: further constructor arguments of the architecture.
+    """
+
+    architecture: str = "swift"
+    start: str | None = None
+    pretrained: bool = True
+    depth_range: tuple[float, float] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW with a linear warm-up and a cosine to zero.
+
+    Args:
+        lr: highest learning rate.
+        weight_decay: of matrices and filters; biases and norms have none.
+        warmup: part of the steps that warm up.
+        clip: largest norm of the gradient.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.05
+    clip: float = 1.0
+
+
+class Method(lightning.LightningModule, ABC):
+    """A student, and the losses it is trained with.
+
+    A batch is what :class:`leadline.data.samples.Samples` makes. A run calls :meth:`prepare` with the data, then
+    :meth:`make_student` with a look at the targets; only then does ``student`` exist.
+
+    Args:
+        student: which network.
+        optimiser: how it is optimised.
+    """
+
+    student: Student
+    origin: Card | None = None
+
+    def __init__(self, student: StudentOptions, optimiser: Optimiser) -> None:
+        super().__init__()
+        self.student_options = student
+        self.optimiser = optimiser
+
+    @abstractmethod
+    def losses(self, outputs: list[Tensor], target: Tensor, mask: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """Named, weighted parts of the loss.
+
+        Args:
+            outputs: the student's answers, finest first, (B, 1, h, w) each; the finest has the target's size.
+            target: (B, 1, H, W) in the student's kind; no meaning outside the mask.
+            mask: (B, 1, H, W) bool.
+            image: (B, 3, H, W) RGB in [0, 1].
+        """
+
+    @abstractmethod
+    def prepare(self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path) -> Frames:
+        """Look at the data before the first step, and make of it what training reads.
+
+        Args:
+            frames: all frames.
+            used: indices that training or judging will ask for.
+            size: (height, width) trained at.
+            folder: of the run, for what is worth keeping.
+
+        Raises:
+            LeadlineError: this method cannot learn from these frames.
+        """
+
+    @abstractmethod
+    def student_kind(self) -> tuple[Kind, str]:
+        """Kind and unit the student's output will have."""
+
+    def licence(self) -> str:
+        """What the trained weights may be used for: the terms of what they started from travel with them."""
+        return self.origin.licence if self.origin else "that of the data it was trained on"
+
+    def teacher_card(self) -> dict[str, str]:
+        """Name, licence and kind of the teacher, for the card; empty where there is none."""
+        return self.origin.teacher if self.origin else {}
+
+    def make_student(self, targets: Tensor) -> None:
+        """Build the student.
+
+        Args:
+            targets: some values as they will come, from which range and starting point are taken.
+        """
+        kind, unit = self.student_kind()
+        options = self.student_options
+        if options.start:
+            weights, self.origin = checkpoint.load(options.start)
+            kept = self.origin.depth_range if (self.origin.kind, self.origin.unit) == (str(kind), unit) else None
+            depth_range = options.depth_range or kept
+            network = Student.from_card(self.origin, weights, options.start).network.train()
+        else:
+            depth_range = options.depth_range
+            features = {"pretrained": True} if options.pretrained and has_pretrained(options.architecture) else {}
+            network = create(options.architecture, **features, **options.options)
+        if kind.up_to == "affine":
+            self.student = Student(network, kind, unit)
+            return
+        low, median, high = torch.quantile(targets.flatten()[:1_000_000], torch.tensor([0.001, 0.5, 0.999])).tolist()
+        self.student = Student(network, kind, unit, depth_range or (low / 2, high * 2))
+        if not (options.start and kept):
+            self.student.start_at(median)
+
+    def targets(self, batch: dict[str, Any]) -> Tensor:
+        """(B, 1, H, W) what the student should answer, NaN where unknown."""
+        return batch["target"]
+
+    def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Targets, the student's answers to a batch, and the loss by parts."""
+        target = self.targets(batch)
+        mask = batch["mask"] & torch.isfinite(target)
+        # Convolutions on the CPU, and mixed precision on a GPU, are faster with channels last.
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        outputs = [output.float() for output in self.student(image)]
+        return self.losses(outputs, torch.where(mask, target, 1.0), mask, batch["image"])
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step: the loss by parts, logged, and their sum."""
+        parts = self.parts(batch)
+        total = torch.stack(list(parts.values())).sum()
+        self.log_dict({f"loss/{name}": part.detach() for name, part in parts.items()})
+        self.log("loss/total", total.detach())
+        return total
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The error on frames kept apart, by what the kind allows to judge."""
+        target = self.targets(batch)
+        mask = batch["mask"] & torch.isfinite(target)
+        errors = judge(self.student(batch["image"]).float(), target, mask, self.student.kind)
+        count = int(mask.flatten(1).any(1).sum())
+        if count:
+            self.log_dict({f"val/{name}": value for name, value in errors.items()}, batch_size=count)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warm-up and cosine over the trainer's steps."""
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.optimiser.weight_decay},
+                {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.optimiser.lr,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: warmup_cosine(step, steps, self.optimiser.warmup)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def warmup_cosine(step: int, steps: int, warmup: float) -> float:
+    """Factor of the learning rate: linear from 0 over ``warmup`` of the steps, then a half cosine down to 0.
+
+    Example:
+        >>> [round(warmup_cosine(step, 100, 0.1), 2) for step in (0, 9, 55, 100)]
+        [0.1, 1.0, 0.5, 0.0]
+    """
+    first = max(1, round(steps * warmup))
+    if step < first:
+        return (step + 1) / first
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - first) / max(1, steps - first))))
+
+
+def judge(output: Tensor, target: Tensor, mask: Tensor, kind: Kind) -> dict[str, Tensor]:
+    """Mean errors of a batch: robustly normalised for affine kinds, else AbsRel and delta1.
+
+    Depth known up to scale is aligned by the ratio of medians, metric depth not at all.
+
+    Args:
+        output: (B, 1, H, W) in ``kind``.
+        target: (B, 1, H, W) in ``kind``.
+        mask: (B, 1, H, W) bool; images without a valid pixel do not count.
+        kind: of both.
+    """
+    some = mask.flatten(1).any(1)
+    output, target, mask = output[some, 0], target[some, 0], mask[some, 0]
+    if kind.up_to == "affine":
+        return {"error": robust_error(output, target, mask).mean()}
+    if kind.up_to == "scale":
+        ratios = [(t[m].median() / o[m].median()) for o, t, m in zip(output, target, mask, strict=True)]
+        output = output * torch.stack(ratios)[:, None, None] if ratios else output
+    errors = depth_errors(output, target, mask)
+    return {"error": errors["abs_rel"].mean(), "delta1": errors["delta1"].mean()}
+
+
+def resized(values: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Nearest-neighbour values (B, 1, h, w) at another (h, w): targets and masks never mix across an edge."""
+    if values.shape[-2:] == tuple(size):
+        return values
+    return F.interpolate(values.float(), tuple(size), mode="nearest-exact").to(values.dtype)
+
+
+def as_depth(values: Tensor, kind: Kind) -> Tensor:
+    """Targets in the kind a student learns: disparity that is not affine becomes depth, NaN where it is not
+    positive."""
+    if kind.quantity == "disparity" and kind.up_to != "affine":
+        return torch.where(values > 0, 1 / values, torch.nan)
+    return values

@@ -1,0 +1,87 @@
+"""Supervised fine-tuning on measured depth: a sensor's, a scanner's, a simulator's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leadline.data.folder import Images
+from leadline.data.samples import Frames
+from leadline.depth import Kind
+from leadline.errors import InputError
+from leadline.losses.gradient import gradient_matching
+from leadline.losses.silog import silog
+from leadline.losses.ssi import ssi_gradient, ssi_robust
+from leadline.methods.base import Method, Optimiser, StudentOptions, as_depth, resized
+
+
+class Supervised(Method):
+    """SILog for metric depth and depth up to scale, the scale-and-shift-invariant loss for affine kinds, plus
+    gradients.
+
+    Args:
+        student: which network.
+        gradient: weight of the gradient matching over four scales.
+        coarse: how much less each coarser output of the student weighs.
+        optimiser: how the student is optimised.
+    """
+
+    def __init__(
+        self,
+        student: StudentOptions = StudentOptions(),
+        gradient: float = 0.1,
+        coarse: float = 0.5,
+        optimiser: Optimiser = Optimiser(),
+    ) -> None:
+        super().__init__(student, optimiser)
+        self.gradient = gradient
+        self.coarse = coarse
+
+    def prepare(self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path) -> Frames:
+        """Learn from the first frame what the depth files hold.
+
+        Raises:
+            InputError: the frames have no depth.
+        """
+        truth = frames[used[0]].depth
+        if truth is None:
+            raise InputError(f"{frames.paths[used[0]]}: supervised training needs depth, and this image has none")
+        self.kind, self.unit = truth.kind, truth.unit
+        return frames
+
+    def student_kind(self) -> tuple[Kind, str]:
+        """That of the depth files; disparity that is not affine is learned as depth."""
+        if self.kind.up_to == "affine":
+            return self.kind, self.unit
+        return Kind("depth", self.kind.up_to), self.unit.removeprefix("1/")
+
+    def targets(self, batch: dict[str, Any]) -> Tensor:
+        """The measured depth."""
+        return as_depth(batch["target"], self.kind)
+
+    def losses(self, outputs: list[Tensor], target: Tensor, mask: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """Data term at every output, gradients (of log depth, or of the affine map) at the finest."""
+        kind = self.student.kind
+        data = outputs[0].new_zeros(())
+        for level, output in enumerate(outputs):
+            truth, known = resized(target, output.shape[-2:]), resized(mask, output.shape[-2:])
+            if kind.up_to == "affine":
+                term = ssi_robust(output, truth, known)
+            else:
+                # Focus 1 leaves the scale free. The root keeps the gradient alive as the error shrinks (Lee et al.,
+                # "From Big to Small", arXiv 1907.10326, eq. 6, whose focus is 0.85 too).
+                focus = 0.85 if kind.up_to == "nothing" else 1.0
+                term = torch.sqrt(silog(output, truth, known, focus) + 1e-8)
+            data = data + self.coarse**level * term
+        parts = {"data": data}
+        if self.gradient:
+            if kind.up_to == "affine":
+                shape = ssi_gradient(outputs[0], target, mask)
+            else:
+                shape = gradient_matching(torch.log(outputs[0]), torch.log(target), mask)
+            parts["gradient"] = self.gradient * shape
+        return parts

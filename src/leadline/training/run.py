@@ -1,0 +1,238 @@
+"""One run from frames to a checkpoint: split, label, plan, train, judge, save."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from rich.console import Console
+from torch.utils.data import default_collate
+
+import leadline
+from leadline import checkpoint
+from leadline.checkpoint import Card
+from leadline.data.augmentation import Augmentation
+from leadline.data.folder import Images
+from leadline.data.samples import Samples, to_device
+from leadline.data.split import Holdout
+from leadline.errors import ConfigError, InputError
+from leadline.io.atomic import writing
+from leadline.io.images import image_size
+from leadline.methods.base import Method
+from leadline.training.fit import fit
+from leadline.training.options import FitOptions
+from leadline.training.report import Report, report
+
+#: About as many pixels as 256x320 are trained on unless a size is given.
+PIXELS = 256 * 320
+#: Sizes are multiples of this, the coarsest stride of any student.
+STRIDE = 32
+#: Part of a budget in minutes that training may fill; the rest is for loading, checkpoints and the report.
+FILL = 0.93
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run keeps its things: beside the checkpoint it makes.
+
+    Args:
+        out: the checkpoint, a .safetensors file.
+        settings: everything that makes the result; a folder with other settings is not resumed.
+    """
+
+    out: Path
+    settings: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Checkpoints, logs and labels of the run."""
+        return self.out.with_suffix(".run")
+
+    @property
+    def notes(self) -> Path:
+        """The file with the settings."""
+        return self.folder / "run.json"
+
+    def open(self) -> dict[str, Any]:
+        """What is known of an earlier start of this run, made if there was none.
+
+        Raises:
+            ConfigError: the folder holds a run with other settings.
+            InputError: ``out`` is not a .safetensors file.
+        """
+        if self.out.suffix != ".safetensors":
+            raise InputError(f"{self.out}: --out must name a .safetensors file")
+        settings = json.loads(json.dumps(self.settings, default=str))
+        if not self.notes.is_file():
+            known = {"settings": settings}
+            self.write(known)
+            return known
+        known = json.loads(self.notes.read_text())
+        for key in settings.keys() | known["settings"].keys():
+            now, then = settings.get(key), known["settings"].get(key)
+            if now != then:
+                raise ConfigError(
+                    f"{self.folder}: holds a run with another '{key}' ({_short(then)}, now {_short(now)}); "
+                    "give another --out, or delete that folder to start afresh"
+                )
+        return known
+
+    def write(self, known: dict[str, Any]) -> None:
+        """Keep what is known."""
+        with writing(self.notes) as temporary:
+            temporary.write_text(json.dumps(known, indent=1))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def automatic_size(frames: Images) -> tuple[int, int]:
+    """(height, width) to train at: shaped like most of the images, about ``PIXELS`` pixels, multiples of ``STRIDE``."""
+    step = max(1, len(frames.paths) // 50)
+    aspects = sorted(width / height for height, width in (image_size(path) for path in frames.paths[::step]))
+    aspect = aspects[len(aspects) // 2]
+    shapes = [
+        (row * STRIDE, column * STRIDE)
+        for row in range(2, 17)
+        for column in range(2, 33)
+        if 0.8 <= row * column * STRIDE**2 / PIXELS <= 1.15
+    ]
+    return min(shapes, key=lambda shape: (abs(math.log(shape[1] / shape[0] / aspect)), -shape[0] * shape[1]))
+
+
+def run(
+    method: Method,
+    frames: Images,
+    options: FitOptions,
+    out: Path,
+    settings: dict[str, Any],
+    holdout: Holdout = Holdout(),
+    augmentation: Augmentation = Augmentation(),
+    data: str = "",
+) -> Report | None:
+    """Train a method's student and save it.
+
+    Says first how long it will take; a run that was cut off goes on where it was when called again.
+
+    Args:
+        method: what is trained; its student is made here.
+        frames: all frames, in order.
+        options: budget, size, device.
+        out: the checkpoint to write; ``out`` with suffix .run is the folder of the run.
+        settings: what to compare with an earlier start, and to note in the card.
+        holdout: which frames are kept apart.
+        augmentation: of the training images.
+        data: what the frames are, for the card.
+
+    Returns:
+        The report on the frames kept apart, None where none were.
+
+    Raises:
+        LeadlineError: as the parts say.
+    """
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    began = time.monotonic()
+    where = Run(out, settings)
+    known = where.open()
+    if out.is_file() and known.get("finished"):
+        say(f"{out} is finished; delete {where.folder} to make it again")
+        return None
+    train, kept = holdout.split(len(frames))
+    size = options.size or automatic_size(frames)
+    _check_size(size)
+    say(f"{len(train)} images to learn from, {len(kept)} kept apart, {size[0]}x{size[1]} (height x width)")
+
+    ready = method.prepare(frames, train + kept, size, where.folder)
+    plain = Samples(ready, size)
+    lightning.seed_everything(options.seed, verbose=False)
+    _make_student(method, plain, train)
+    samples = Samples(ready, size, augmentation, options.seed)
+    if "steps" not in known:
+        known["steps"] = options.steps or _steps_within(
+            options.minutes * 60 * FILL - (time.monotonic() - began), method, samples, train, options, say
+        )
+        where.write(known)
+    options = replace(options, steps=known["steps"], minutes=0)
+
+    fit(method, samples, train, plain, kept, options, where.folder)
+    judged = report(method, plain, train, kept) if kept else None
+    card = Card(
+        architecture=method.student.network.architecture,
+        kind=str(method.student.kind),
+        unit=method.student.unit,
+        input_size=size,
+        depth_range=method.student.depth_range,
+        options=method.student.network.options,
+        licence=method.licence(),
+        teacher=method.teacher_card(),
+        recipe=settings | {"steps": options.steps},
+        data=data,
+        metrics=judged.figures() if judged else {},
+        version=leadline.__version__,
+    )
+    checkpoint.save(out, method.student.network.state_dict(), card)
+    where.write(known | {"finished": True})
+    if judged:
+        say(judged.lines())
+    say(f"{out} written: {card.architecture}, {card.kind}, {options.steps} steps, {time.monotonic() - began:.0f} s")
+    return judged
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or min(size) < STRIDE or any(side % STRIDE for side in size):
+        raise ConfigError(f"size: must be height and width, multiples of {STRIDE}, not {tuple(size)}")
+
+
+def _make_student(method: Method, samples: Samples, train: list[int]) -> None:
+    """Build the student from a look at the same few targets every time, so that a resumed run gets the very same
+    one."""
+    batch = default_collate([samples[0, index] for index in train[:: max(1, len(train) // 16)][:16]])
+    targets = method.targets(batch)
+    targets = targets[torch.isfinite(targets) & batch["mask"]]
+    if not len(targets):
+        raise InputError("none of the images looked at has a single valid target: nothing to learn")
+    method.make_student(targets)
+
+
+def _steps_within(
+    seconds: float, method: Method, samples: Samples, train: list[int], options: FitOptions, say: Any
+) -> int:
+    batch = options.batch_size
+    each = seconds_per_step(method, samples, train, batch, options.torch_device())
+    steps = int(seconds / each)
+    if steps < 10:
+        raise ConfigError(
+            f"minutes: too few: {max(0.0, seconds):.0f} s are left for training and a step takes {each:.2f} s; "
+            "give more minutes or a smaller --size"
+        )
+    say(f"a step of {batch} images takes {each:.2f} s: {steps} steps, {seconds / 60:.1f} min of training")
+    return steps
+
+
+def seconds_per_step(
+    method: Method, samples: Samples, train: list[int], batch: int, device: str, rounds: int = 6
+) -> float:
+    """How long a training step takes here, images from disk included; the method is left as it was."""
+    trial = copy.deepcopy(method).train().to(device)
+    trial.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(trial.parameters())
+    durations = []
+    for start in range(rounds):
+        began = time.monotonic()
+        keys = [(draw, train[draw % len(train)]) for draw in range(start * batch, (start + 1) * batch)]
+        step = to_device(default_collate([samples[key] for key in keys]), trial.device)
+        optimiser.zero_grad()
+        torch.stack(list(trial.parts(step).values())).sum().backward()
+        optimiser.step()
+        durations.append(time.monotonic() - began)
+    # The first steps allocate memory and choose algorithms; they are not what the others will take.
+    return sorted(durations[-4:])[2]

@@ -1,0 +1,160 @@
+"""Every method: parts, gradients, masks. A new method is one more line in METHODS."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from leadline.depth import Kind
+from leadline.foundation.base import DepthModel
+from leadline.methods.base import StudentOptions, judge, warmup_cosine
+from leadline.methods.litenet import LiteNet, Trinity
+from leadline.methods.supervised import Supervised
+
+TINY = StudentOptions("litenet-tiny", pretrained=False)
+KINDS = ["metric-depth", "scale-invariant-depth", "affine-invariant-disparity", "affine-invariant-depth"]
+
+
+class Known(DepthModel):
+    """A teacher that answers a fixed function of the image."""
+
+    name, licence, digest = "known", "mit", "known"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = Kind.parse(kind)
+        self.unit = {"metric-depth": "m", "metric-disparity": "1/m"}.get(kind, "arbitrary")
+
+    def input_size(self, height, width):
+        return height, width
+
+    def infer(self, images):
+        return 1 + 3 * images.mean(1)
+
+
+def litenet(kind: str) -> LiteNet:
+    return LiteNet(Known(kind), TINY, cache=False)
+
+
+def supervised(kind: str) -> Supervised:
+    method = Supervised(TINY)
+    method.kind, method.unit = Kind.parse(kind), "m" if kind == "metric-depth" else "arbitrary"
+    return method
+
+
+METHODS = [litenet, supervised]
+
+
+def batch(seed: int = 0) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    image = torch.nn.functional.interpolate(torch.rand(2, 3, 6, 8), (48, 64), mode="bicubic").clamp(0, 1)
+    target = 1 + 3 * image.mean(1, keepdim=True)
+    return {"image": image, "clean": image, "target": target, "mask": torch.ones(2, 1, 48, 64, dtype=torch.bool)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", METHODS)
+def test_a_few_steps_lower_the_loss(make, kind):
+    torch.manual_seed(0)
+    method = make(kind)
+    data = batch()
+    method.make_student(method.targets(data))
+    assert method.student.kind == Kind.parse(kind)
+    optimiser = torch.optim.AdamW(method.student.parameters(), lr=2e-3)
+    totals = []
+    for _ in range(12):
+        parts = method.parts(data)
+        total = torch.stack(list(parts.values())).sum()
+        assert all(part.ndim == 0 and torch.isfinite(part) for part in parts.values())
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        totals.append(float(total.detach()))
+    assert totals[-1] < 0.9 * totals[0]
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_what_is_masked_or_unknown_has_no_say(make):
+    method = make("metric-depth")
+    data = batch()
+    method.make_student(data["target"])
+    method.student.eval()
+    hidden, student = dict(data), method.student
+
+    def gradient(values: dict[str, torch.Tensor]) -> torch.Tensor:
+        # one output of a net in eval mode, so that nothing is random
+        output = student(values["image"])
+        target = values["target"]
+        mask = values["mask"] & torch.isfinite(target)
+        torch.manual_seed(1)
+        parts = method.losses([output], torch.where(mask, target, 1.0), mask, values["image"])
+        student.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
+
+    data["mask"] = data["mask"].clone()
+    data["mask"][:, :, :20] = False
+    hidden["target"] = data["target"].clone()
+    hidden["target"][:, :, :20] = torch.nan
+    assert torch.allclose(gradient(data), gradient(hidden), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_an_image_without_any_target_does_no_harm(make):
+    method = make("metric-depth")
+    data = batch()
+    method.make_student(data["target"])
+    data["mask"] = torch.zeros_like(data["mask"])
+    total = torch.stack(list(method.parts(data).values())).sum()
+    total.backward()
+    assert float(total.detach()) == pytest.approx(0, abs=1e-3)
+    assert all(torch.isfinite(p.grad).all() for p in method.student.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("part", ["spatial", "ranking", "spectral", "gradient"])
+def test_each_trinity_loss_can_be_switched_off(part):
+    method = LiteNet(Known("metric-depth"), TINY, Trinity(**{part: 0.0}), cache=False)
+    data = batch()
+    method.make_student(data["target"])
+    assert set(method.parts(data)) == {"spatial", "ranking", "spectral", "gradient"} - {part}
+
+
+def test_disparity_that_is_not_affine_is_learned_as_depth():
+    method = litenet("metric-disparity")
+    assert [str(entry) for entry in method.student_kind()] == ["metric-depth", "m"]
+    data = batch()
+    assert torch.allclose(method.targets(data), 1 / (1 + 3 * data["image"].mean(1, keepdim=True)))
+
+
+def test_the_terms_of_a_teacher_travel():
+    method = litenet("metric-depth")
+    assert method.teacher_card() == {"name": "known", "licence": "mit", "kind": "metric-depth"}
+    method.teacher.licence = "cc-by-nc-4.0"
+    assert "non-commercial" in method.licence()
+
+
+def test_the_student_starts_at_the_median_and_spans_the_labels():
+    method = litenet("scale-invariant-depth")
+    targets = torch.linspace(2, 8, 1001)
+    method.make_student(targets)
+    low, high = method.student.depth_range
+    assert low < 2 < 8 < high
+    with torch.no_grad():
+        answer = method.student.eval()(torch.rand(1, 3, 64, 64))
+    assert float(answer.median()) == pytest.approx(5, rel=0.2)
+
+
+def test_judging_aligns_by_what_the_kind_knows():
+    truth = torch.rand(3, 1, 8, 8) + 1
+    mask = torch.ones_like(truth, dtype=torch.bool)
+    mask[2] = False
+    assert float(judge(5 * truth, truth, mask, Kind("depth", "scale"))["error"]) == pytest.approx(0, abs=1e-6)
+    assert float(judge(5 * truth, truth, mask, Kind("depth", "nothing"))["error"]) == pytest.approx(4, rel=1e-5)
+    assert float(judge(5 * truth - 9, truth, mask, Kind("disparity", "affine"))["error"]) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero():
+    rates = [warmup_cosine(step, 200, 0.05) for step in range(201)]
+    assert max(rates) == 1
+    assert rates.index(1) == 9
+    assert rates[200] == 0
+    assert all(a >= b for a, b in zip(rates[9:], rates[10:], strict=False))
