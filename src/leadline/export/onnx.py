@@ -1,0 +1,115 @@
+"""Export to ONNX and OpenVINO: any batch, any size, the card inside, equal to torch or no file at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from leadline.checkpoint import KEY
+from leadline.engines.onnx import OnnxSession
+from leadline.engines.openvino import OpenVINOSession
+from leadline.errors import ConfigError, LeadlineError
+from leadline.foundation.leadline_model import LeadlineModel
+from leadline.io.atomic import writing
+
+#: Largest difference to torch that is allowed, as a part of the output's range.
+TOLERANCE = 1e-3
+
+
+class ParityError(LeadlineError):
+    """An exported file does not compute what torch computes."""
+
+
+def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
+    """Write ``model`` as ONNX.
+
+    The graph takes ``image`` (B, 3, H, W) RGB in [0, 1] with any B, H, W and gives (B, 1, H, W) named after its
+    quantity, in the card's kind and unit. The card lies in the metadata under ``leadline``.
+
+    Returns:
+        The largest difference to torch over several sizes and batches, as a part of the output's range.
+
+    Raises:
+        ParityError: the file computed something else; it is not kept.
+        ConfigError: the packages for exporting are not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise ConfigError("exporting to ONNX needs: pip install 'leadline[export]'") from None
+    example = torch.rand(2, 3, *model.card.input_size)
+    dynamic = {"image": {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}}
+    student = model.student.cpu().eval()
+    with writing(out) as temporary:
+        with warnings.catch_warnings():
+            # The exporter's deprecation notes and its list of absent packages are not the user's to act on.
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)
+            program = torch.onnx.export(
+                student,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=dynamic,
+                input_names=["image"],
+                output_names=[model.kind.quantity],
+                verbose=False,
+            )
+        assert program is not None
+        proto = program.model_proto
+        onnx.helper.set_model_props(proto, {KEY: model.card.to_json()})
+        onnx.save(proto, temporary)
+        return check_parity(model, OnnxSession(temporary), str(out))
+
+
+def export_openvino(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
+    """Write ``model`` as an OpenVINO pair, ``out`` (.xml) and the weights beside it (.bin).
+
+    Returns and raises as :func:`export_onnx`.
+    """
+    try:
+        import openvino
+    except ImportError:
+        raise ConfigError("exporting to OpenVINO needs: pip install 'leadline[export]'") from None
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(model, Path(folder) / "model.onnx")
+        network = openvino.Core().read_model(Path(folder) / "model.onnx")
+        network.set_rt_info(model.card.to_json(), [KEY])
+        with writing(Path(out).with_suffix(".bin")) as weights, writing(out) as temporary:
+            openvino.serialize(network, str(temporary), str(weights))
+            return check_parity(model, OpenVINOSession(temporary, weights=weights), str(out))
+
+
+def check_parity(model: LeadlineModel, session: OnnxSession | OpenVINOSession, where: str) -> float:
+    """Compare a session with torch on images of several sizes and batches.
+
+    Returns:
+        The largest difference, as a part of the output's range.
+
+    Raises:
+        ParityError: it is above ``TOLERANCE``; the message names the size.
+    """
+    height, width = model.card.input_size
+    worst = 0.0
+    random = np.random.default_rng(0)
+    for batch, h, w in ((1, height, width), (2, height + 32, width), (1, height - 5, width + 7)):
+        # Smooth random pictures: white noise would hide errors of resizing.
+        coarse = torch.from_numpy(random.random((batch, 3, 12, 16), np.float32))
+        image = torch.nn.functional.interpolate(coarse, (h, w), mode="bicubic").clamp(0, 1)
+        with torch.inference_mode():
+            expected = model.student(image).numpy()
+        (given,) = session(image.numpy())
+        difference = float(np.abs(given - expected).max() / max(1e-12, float(np.ptp(expected))))
+        if given.shape != expected.shape or not difference <= TOLERANCE:
+            raise ParityError(
+                f"{where}: not written: for an image of {w}x{h} the exported network differs from torch by "
+                f"{difference:.2e} of the output's range (at most {TOLERANCE:g} is allowed)"
+            )
+        worst = max(worst, difference)
+    return worst

@@ -1,0 +1,120 @@
+"""Images in, depth maps out: any model, any size, kept aspect, original size restored."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from leadline.camera import Camera, Pinhole
+from leadline.depth import DepthMap
+from leadline.errors import InputError
+from leadline.foundation.base import DepthModel
+from leadline.io.images import exif_focal, read_image
+
+#: Smaller pictures hold nothing to see depth in.
+SMALLEST = 8
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How to know the camera of an image that comes without one.
+
+    Args:
+        camera: used for every image, resized to it where the aspect agrees.
+        fov: horizontal field of view in degrees, where no camera is given.
+    """
+
+    camera: Camera | None = None
+    fov: float | None = None
+
+    def of(self, height: int, width: int, path: Path | None = None) -> Camera | None:
+        """The camera of an image: the one given, that of the field of view, that of EXIF, or None.
+
+        Raises:
+            InputError: the given camera has another aspect than the image.
+        """
+        if self.camera is not None:
+            return self.camera.fit(width, height)
+        if self.fov is not None:
+            return Pinhole.from_fov(width, height, self.fov)
+        if path is not None and (focal := exif_focal(path)) is not None:
+            return Pinhole.from_focal(width, height, focal)
+        return None
+
+
+class Predictor:
+    """A model, ready for pictures.
+
+    Args:
+        model: anything ``leadline.foundation.load`` gives.
+        lens: where the camera of an image comes from.
+        batch: images run together in :meth:`stream`.
+
+    Example:
+        ``depth = Predictor(model).predict("image.jpg")``
+    """
+
+    def __init__(self, model: DepthModel, lens: Lens = Lens(), batch: int = 1) -> None:
+        self.model = model
+        self.lens = lens
+        self.batch = batch
+
+    def predict(
+        self, image: str | os.PathLike[str] | np.ndarray, path: str | os.PathLike[str] | None = None
+    ) -> DepthMap:
+        """The depth map of an image, at the image's size.
+
+        Args:
+            image: a file, or an array: (H, W, 3) RGB, uint8 or float in [0, 1].
+            path: file an array came from, whose EXIF data may tell the focal length.
+
+        Raises:
+            InputError: the file cannot be read, or the image is too small.
+        """
+        pixels = _pixels(image)
+        if not isinstance(image, np.ndarray):
+            path = image
+        return self._run([pixels], Path(path) if path is not None else None)[0]
+
+    def stream(self, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:
+        """Each image with its depth map, ``batch`` images of one size at a time; memory does not grow with their
+        number.
+
+        Raises:
+            InputError: an image is too small.
+        """
+        pixels = (_pixels(image) for image in images)
+        for _, same in itertools.groupby(pixels, key=np.shape):
+            while chunk := list(itertools.islice(same, self.batch)):
+                yield from zip(chunk, self._run(chunk), strict=True)
+
+    def _run(self, arrays: list[np.ndarray], path: Path | None = None) -> list[DepthMap]:
+        height, width = arrays[0].shape[:2]
+        if min(height, width) < SMALLEST:
+            where = f"{path}: " if path else ""
+            raise InputError(f"{where}this image is {width}x{height} pixels; at least {SMALLEST}x{SMALLEST} are needed")
+        images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])
+        if images.dtype == torch.uint8:
+            images = images.float() / 255
+        camera = self.lens.of(height, width, path)
+        return [
+            DepthMap(values, self.model.kind, self.model.unit, camera=camera)
+            for values in self.model(images).cpu().numpy()
+        ]
+
+
+def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
+    if not isinstance(image, np.ndarray):
+        return read_image(image)
+    if image.ndim != 3 or image.shape[2] != 3 or not (image.dtype == np.uint8 or image.dtype.kind == "f"):
+        raise InputError(
+            f"image: an array must be (H, W, 3) RGB, uint8 or float in [0, 1], not {image.shape} {image.dtype}"
+        )
+    dtype = np.uint8 if image.dtype == np.uint8 else np.float32
+    return np.require(image, dtype, ["C", "W"])  # torch shares memory only with arrays that may be written to

@@ -1,0 +1,146 @@
+"""What ``predict`` writes: depth files, colour pictures, colour videos, point clouds."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leadline.depth import DepthMap
+from leadline.errors import ConfigError, InputError, suggest
+from leadline.io.images import write_image
+from leadline.io.ply import write_ply
+from leadline.io.video import VideoReader, VideoWriter
+from leadline.runtime.predictor import Predictor
+from leadline.view import RangeSketch, colourise, robust_range, side_by_side
+
+FORMATS = ("png", "npz", "exr", "colour", "ply")
+#: Frames looked at before a video is coloured, so that one range of colours holds for all of it.
+LOOK_AT = 48
+#: Frames of a live source looked at instead: what comes later cannot be known.
+LOOK_AT_LIVE = 8
+
+
+def check_formats(formats: list[str]) -> None:
+    """Refuse unknown formats before any work is done.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"formats: unknown format '{name}'{suggest(name, FORMATS)} (one of {', '.join(FORMATS)})")
+
+
+@dataclass(frozen=True)
+class ImageWriter:
+    """Writes a depth map in every format asked for.
+
+    Args:
+        folder: where to.
+        formats: of ``FORMATS``.
+        colormap: of colour pictures.
+    """
+
+    folder: Path
+    formats: list[str]
+    colormap: str
+
+    def write(self, name: str, image: np.ndarray, depth: DepthMap) -> None:
+        """Write ``folder/name.*`` for an image (H, W, 3) uint8 and its depth map; ``png`` becomes name.depth.png.
+
+        Raises:
+            KindError: a point cloud was asked for of a map that has none.
+        """
+        if "colour" in self.formats:
+            write_image(self.folder / f"{name}.colour.png", self.picture(image, depth, None))
+        self.write_values(name, image, depth)
+
+    def write_values(self, name: str, image: np.ndarray, depth: DepthMap) -> None:
+        """As :meth:`write`, without the colour picture."""
+        for suffix in ("png", "npz", "exr"):
+            if suffix in self.formats:
+                depth.save(self.folder / f"{name}.depth.{suffix}")
+        if "ply" in self.formats:
+            write_ply(self.folder / f"{name}.ply", depth.to_points(), image[depth.liftable])
+
+    def picture(self, image: np.ndarray, depth: DepthMap, span: tuple[float, float] | None) -> np.ndarray:
+        """Image and coloured depth side by side, (H, W', 3) uint8; the range of colours is the map's own unless
+        given."""
+        low, high = span or robust_range(depth.values, depth.valid)
+        coloured = colourise(depth.values, depth.valid, low, high, quantity=depth.kind.quantity, colormap=self.colormap)
+        return side_by_side([image, coloured])
+
+
+def predict_video(
+    predictor: Predictor, source: Path | int | str, name: str, writer: ImageWriter, limit: int | None = None
+) -> int:
+    """Predict every frame of a video, webcam or stream; memory does not grow with its length.
+
+    ``colour`` becomes ``name.mp4``, with one range of colours over the whole video; the other formats one file a frame
+    in a folder ``name``. What was made before a broken video ends is kept.
+
+    Returns:
+        How many frames.
+
+    Raises:
+        InputError: the video cannot be read, or broke off; the message says after how many frames.
+    """
+    frames = ImageWriter(writer.folder / name, writer.formats, writer.colormap)
+    count = 0
+    with VideoReader(source) as reader, contextlib.ExitStack() as stack:
+        images = _until_broken(itertools.islice(reader, limit))
+        shown: Iterable[np.ndarray] = images
+        span = video = None
+        if "colour" in writer.formats:
+            if reader.live:  # what comes later cannot be known, so the start decides
+                start = list(itertools.islice(images, LOOK_AT_LIVE))
+                span, shown = colour_range(predictor, start), itertools.chain(start, images)
+            else:
+                span = colour_range(predictor, spread(source, limit))
+        for image, depth in predictor.stream(shown):
+            frames.write_values(f"{count:06d}", image, depth)
+            if span is not None:
+                picture = writer.picture(image, depth, span)
+                if video is None:
+                    path = writer.folder / f"{name}.mp4"
+                    video = stack.enter_context(VideoWriter(path, reader.fps, picture.shape[:2]))
+                video.write(picture)
+            count += 1
+    if images.error is not None:
+        raise images.error
+    return count
+
+
+def colour_range(predictor: Predictor, images: Iterable[np.ndarray]) -> tuple[float, float]:
+    """One range of values for all of these images."""
+    sketch = RangeSketch()
+    for _, depth in predictor.stream(images):
+        sketch.add(depth.values, depth.valid)
+    return sketch.range()
+
+
+def spread(source: Path | int | str, limit: int | None) -> Iterator[np.ndarray]:
+    """``LOOK_AT`` frames spread over a video file."""
+    with VideoReader(source) as reader:
+        length = min(n for n in (reader.frame_count, limit, LOOK_AT**3) if n)
+        yield from _until_broken(itertools.islice(reader, 0, limit, max(1, length // LOOK_AT)))
+
+
+class _until_broken(Iterator[np.ndarray]):
+    """Images up to where a source breaks off; the error is kept for later."""
+
+    def __init__(self, images: Iterator[np.ndarray]) -> None:
+        self.images = iter(images)
+        self.error: InputError | None = None
+
+    def __next__(self) -> np.ndarray:
+        try:
+            return next(self.images)
+        except InputError as error:
+            self.error = error
+            raise StopIteration from None
