@@ -1,0 +1,125 @@
+"""The command line: one file per command, each holding one function whose signature is the interface.
+
+Only the command that runs is parsed and only it imports what it needs, so that ``leadline --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from leadline import __version__
+from leadline.errors import ConfigError, LeadlineError, suggest
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+#: Command, what it does; the file of the same name holds it.
+COMMANDS = {
+    "distill": "teach a small student what a large depth model knows, on your own images",
+    "train": "run a recipe: a bundled name or a YAML file",
+    "predict": "depth of images, folders, videos, webcams",
+    "evaluate": "how right a model is, by a protocol",
+    "export": "write a model for another runtime, checked against torch",
+    "demo": "the whole job on real photographs that need no download",
+    "info": "what a model is, where it comes from, what it may be used for",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; gives the exit code: 0 done, 1 something was wrong with the data, 2 with the command."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(arguments)
+    except LeadlineError as error:
+        print(f"leadline: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("leadline: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    command, *rest = arguments
+    if command == "--version":
+        print(f"leadline {__version__}")
+        return 0
+    if command not in COMMANDS:
+        raise ConfigError(f"no command '{command}'{suggest(command, COMMANDS)}; there are {', '.join(COMMANDS)}")
+    import importlib
+
+    module = importlib.import_module(f"leadline.cli.{command}")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"leadline: note: {message}", file=sys.stderr)
+        return int(module.main(rest) or 0)
+
+
+def usage() -> str:
+    """The help text of ``leadline`` alone."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: leadline COMMAND [options]",
+            "",
+            "Small, fast, trustworthy monocular depth.",
+            "",
+            "commands:",
+            *(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()),
+            "",
+            "leadline COMMAND --help says more about each.",
+        ]
+    )
+
+
+def make_parser(command: str) -> ArgumentParser:
+    """An empty parser for a command."""
+    from jsonargparse import ArgumentParser
+
+    return ArgumentParser(
+        prog=f"leadline {command}",
+        description=COMMANDS[command][0].upper() + COMMANDS[command][1:] + ".",
+        exit_on_error=False,
+    )
+
+
+def parse(parser: ArgumentParser, arguments: list[str]):  # type: ignore[no-untyped-def]
+    """Parse, with one clear line and a suggestion for what is wrong. ``--some-key`` may stand for ``--some_key``.
+
+    Raises:
+        ConfigError: the arguments do not fit.
+    """
+    from argparse import ArgumentError
+
+    arguments = [_underscored(argument) for argument in arguments]
+    try:
+        return parser.parse_args(arguments)
+    except ArgumentError as error:
+        known = [option for action in parser._actions for option in action.option_strings]
+        text = " ".join(str(error).split())
+        hints = (
+            suggest(word.split("=")[0], known) for word in arguments if word.startswith("--") and _unknown(word, known)
+        )
+        hint = next((hint for hint in hints if hint), "")
+        raise ConfigError(
+            f"{parser.prog.removeprefix('leadline ')}: {text[:600]}{hint}; see {parser.prog} --help"
+        ) from None
+
+
+def _underscored(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _unknown(word: str, known: list[str]) -> bool:
+    return word.split("=")[0] not in known

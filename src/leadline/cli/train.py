@@ -1,0 +1,79 @@
+"""leadline train: run a recipe."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leadline.cli import make_parser, parse
+from leadline.errors import ConfigError, suggest
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+
+def bundled() -> dict[str, Path]:
+    """The recipes that come with leadline, by name."""
+    folder = Path(str(importlib.resources.files("leadline") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, from a bundled name or a path.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    recipes = bundled()
+    if name not in recipes:
+        raise ConfigError(
+            f"recipe: '{name}' is neither a file nor a bundled recipe{suggest(name, recipes)} ({', '.join(recipes)})"
+        )
+    return recipes[name]
+
+
+def recipe_parser() -> ArgumentParser:
+    """What a recipe may say: one method, one source of frames, a budget."""
+    from leadline.data.augmentation import Augmentation
+    from leadline.data.folder import Images
+    from leadline.data.split import Holdout
+    from leadline.methods.base import Method
+    from leadline.training.options import FitOptions
+
+    parser = make_parser("train")
+    parser.add_argument("--config", action="config", help="the recipe, a YAML file")
+    parser.add_subclass_arguments(Method, "method", required=True)
+    parser.add_subclass_arguments(Images, "data", required=True)
+    parser.add_class_arguments(FitOptions, "fit")
+    parser.add_class_arguments(Holdout, "holdout")
+    parser.add_class_arguments(Augmentation, "augmentation")
+    parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write, a .safetensors file")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command."""
+    if not arguments or arguments[0].startswith("-"):
+        print("usage: leadline train RECIPE [--key value ...]\n\nbundled recipes: " + ", ".join(bundled()))
+        print("leadline train RECIPE --help lists the keys; --print_config prints the whole recipe")
+        return 0 if arguments else 2
+    recipe, *rest = arguments
+    parser = recipe_parser()
+    parsed = parse(parser, ["--config", str(find_recipe(recipe)), *rest])
+    settings = parser.dump(parsed, skip_none=False)
+    config = parser.instantiate_classes(parsed)
+
+    import yaml
+
+    from leadline.training.run import run
+
+    noted = {key: value for key, value in yaml.safe_load(settings).items() if key not in ("out", "config")}
+    noted["fit"] = config.fit.settings()
+    run(
+        config.method, config.data, config.fit, config.out, {"recipe": Path(recipe).stem, **noted}, config.holdout,
+        config.augmentation, f"{len(config.data)} images",
+    )  # fmt: skip
+    return 0

@@ -1,0 +1,217 @@
+"""The commands as a user types them, end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leadline.cli import COMMANDS, main
+from leadline.depth import DepthMap, Kind
+from leadline.io.ply import read_ply
+from leadline.io.video import VideoReader, VideoWriter
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_is_there_without_torch():
+    code = "import sys; from leadline.cli import main; main(['--help']); main(['distill', '--help'])"
+    code = code.replace("main(['distill'", "\ntry: main(['distill'") + "\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules, 'numpy' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(command in result.stdout for command in COMMANDS)
+    assert result.stdout.strip().endswith("False False")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "train"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: leadline " + command in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["predct"], "did you mean 'predict'"),
+        (["predict", "a.png", "--modle", "m"], "did you mean '--model'"),
+        (
+            ["distill", "--teacher", "t", "--images", "x", "--out", "o.safetensors", "--stpes", "3"],
+            "did you mean '--steps'",
+        ),
+        (["distill", "--teacher", "t", "--images", "x", "--out", "o.safetensors"], "budget"),
+        (["export", "--model", "x", "--out", "a.onnx", "--to", "onx"], "did you mean 'onnx'"),
+        (["train", "supervised-foldr"], "did you mean 'supervised-folder'"),
+        (["train", "supervised-folder", "--fit.stps", "3", "--out", "x.safetensors"], "did you mean '--fit.steps'"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_right_one(arguments, expected, capsys):
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("missing.safetensors", "missing.safetensors"),
+        ("no/such-model", "no/such-model"),
+        (".", "no model in this folder"),
+    ],
+)
+def test_a_model_that_is_not_there(model, expected, scenes, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, _, err = run(capsys, "predict", scenes / "images", "--model", model)
+    assert code == 1
+    assert expected in err
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_predict_writes_every_format_and_goes_on_after_bad_files(student_file, scenes, tmp_path, capsys):
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    Image.open(scenes / "images" / "000.png").save(inputs / "good.png")
+    (inputs / "broken.png").write_bytes((scenes / "images" / "001.png").read_bytes()[:400])
+    Image.new("RGB", (1, 1)).save(inputs / "dot.png")
+    Image.new("L", (70, 50), 90).save(inputs / "grey.png")
+    out = tmp_path / "out"
+    code, text, err = run(capsys, "predict", inputs, "--model", student_file, "--out", out, "--fov", 60,
+                          "--formats", "png", "npz", "exr", "colour", "ply")  # fmt: skip
+    assert code == 1
+    assert "broken.png" in err
+    assert "dot.png: this image is 1x1 pixels" in err
+    assert "2 of 4 inputs failed" in err
+    assert "2 frames" in text
+    names = {"depth.png", "depth.npz", "depth.exr", "colour.png", "ply"}
+    assert {path.name for path in out.iterdir()} == {f"{stem}.{name}" for stem in ("good", "grey") for name in names}
+    exact, coded = DepthMap.load(out / "good.depth.npz"), DepthMap.load(out / "good.depth.png")
+    assert exact.shape == (96, 128)
+    assert (exact.kind, exact.unit) == (Kind.parse("metric-depth"), "m")
+    assert np.allclose(exact.values, coded.values, atol=1e-3)
+    points, colours = read_ply(out / "good.ply")
+    assert len(points) == 96 * 128 == len(colours)
+    assert np.allclose(points[:, 2], exact.values.ravel())
+
+
+def test_point_clouds_without_a_camera_are_refused_in_one_line(student_file, scenes, tmp_path, capsys):
+    image = scenes / "images" / "000.png"
+    code, _, err = run(capsys, "predict", image, "--model", student_file, "--out", tmp_path, "--formats", "ply")
+    assert code == 1
+    assert "--fov" in err
+
+
+def test_predict_on_a_video_keeps_its_length(student_file, tmp_path, capsys):
+    with VideoWriter(tmp_path / "clip.mp4", 10, (64, 96)) as video:
+        for index in range(12):
+            video.write(np.full((64, 96, 3), 20 * index, np.uint8))
+    code, text, _ = run(capsys, "predict", tmp_path / "clip.mp4", "--model", student_file, "--out", tmp_path / "o",
+                        "--formats", "colour", "npz", "--batch", 5)  # fmt: skip
+    assert code == 0
+    assert "12 frames" in text
+    frames = list(VideoReader(tmp_path / "o" / "clip.mp4"))
+    assert len(frames) == 12
+    assert frames[0].shape[0] == 64
+    assert frames[0].shape[1] >= 2 * 96
+    assert len(list((tmp_path / "o" / "clip").glob("*.depth.npz"))) == 12
+
+
+def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path / "cache"))
+    student = tmp_path / "student.safetensors"
+    code, _, err = run(capsys, "distill", "--teacher", bright_teacher, "--images", scenes / "images", "--out", student,
+                       "--student", "litenet-tiny", "--steps", 40, "--batch-size", 4, "--size", "[64,96]",
+                       "--holdout.every", 4, "--device", "cpu", "--augmentation.jitter", 0)  # fmt: skip
+    assert code == 0
+    assert "of the mean map" in err
+    code, text, _ = run(capsys, "info", student)
+    assert "non-commercial" in text
+    assert "scale-invariant-depth" in text
+
+    exported = tmp_path / "student.onnx"
+    code, text, _ = run(capsys, "export", "--model", student, "--out", exported)
+    assert code == 0
+    assert "non-commercial" in text
+    assert "non-commercial" in run(capsys, "info", exported)[1]
+
+    code, text, _ = run(
+        capsys, "evaluate", "--model", student, exported, bright_teacher, "--data", scenes, "--out", tmp_path / "e"
+    )
+    assert code == 0
+    results = json.loads((tmp_path / "e" / "result.json").read_text())
+    ours, onnx, teacher = (result["means"] for result in results)
+    assert ours["images"] == 24
+    assert ours["abs_rel"] < 0.3
+    assert onnx["abs_rel"] == pytest.approx(ours["abs_rel"], rel=1e-3)
+    assert teacher["abs_rel"] < ours["abs_rel"]
+    assert results[0]["protocol"]["alignment"] == "median"
+    assert (tmp_path / "e" / "worst-student.png").is_file()
+
+    maps = {}
+    for runtime in ("torch", "onnx", "openvino"):
+        out = tmp_path / runtime
+        image = scenes / "images" / "003.png"
+        code, _, _ = run(
+            capsys, "predict", image, "--model", student, "--runtime", runtime, "--formats", "npz", "--out", out
+        )
+        assert code == 0
+        maps[runtime] = DepthMap.load(out / "003.depth.npz").values
+    assert np.allclose(maps["onnx"], maps["torch"], rtol=1e-3)
+    assert np.allclose(maps["openvino"], maps["torch"], rtol=1e-3)
+
+
+def test_train_a_recipe_with_keys_from_the_command_line(scenes, tmp_path, capsys):
+    out = tmp_path / "s.safetensors"
+    code, _, err = run(capsys, "train", "supervised-folder", "--data.root", scenes, "--method.student.architecture",
+                       "litenet-tiny", "--fit.steps", 2, "--fit.size", "[64,96]", "--fit.device", "cpu",
+                       "--out", out)  # fmt: skip
+    assert code == 0, err
+    assert "metric-depth" in run(capsys, "info", out)[1]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "expected"),
+    [
+        (lambda folder: (folder / "depths" / "003.png").unlink(), "003.png: has no depth file"),
+        (lambda folder: [p.unlink() for p in (folder / "depths").iterdir()], "no depth files"),
+        (lambda folder: (folder / "depths" / "003.png").write_bytes(b""), "003.png: the file is empty"),
+    ],
+    ids=["one missing", "all missing", "one empty"],
+)
+def test_broken_ground_truth_is_named(break_it, expected, scenes, student_file, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(scenes, tmp_path / "data")
+    break_it(tmp_path / "data")
+    code, _, err = run(
+        capsys, "evaluate", "--model", student_file, "--data", tmp_path / "data", "--out", tmp_path / "e"
+    )
+    assert code == 1
+    assert expected in err
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_frame_without_truth_is_counted_and_named(scenes, student_file, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(scenes, tmp_path / "data")
+    empty = np.full((96, 128), np.nan, np.float32)
+    DepthMap(empty, Kind.parse("metric-depth"), "m").save(tmp_path / "data" / "depths" / "003.npz")
+    (tmp_path / "data" / "depths" / "003.png").unlink()
+    code, text, _ = run(capsys, "evaluate", "--model", student_file, "--data", tmp_path / "data", "--every", 3,
+                        "--out", tmp_path / "e", "--worst", 1)  # fmt: skip
+    assert code == 0
+    assert "without truth in range: 1 images, 003" in text
+    (result,) = json.loads((tmp_path / "e" / "result.json").read_text())
+    assert result["without_truth"] == ["003"]
+    assert result["means"]["images"] == 7
