@@ -2,15 +2,16 @@
 
     python benchmarks/distill_throughput.py [--data ../shared/data] [--rounds 3] [--steps 14] [--student swift]
 
-A training step, as `leadline distill` makes it (frames read from disk, augmented, Lightning, logs, averaged weights), against the
-bare computation on a batch in memory: teacher forward, student forward and backward with losses, optimiser. Once with the
-teacher at every step, once with labels kept on disk, where the teacher costs nothing and the bare computation has none.
+A training step, as `leadline distill` makes it (frames read from disk, augmented, Lightning, logs, averaged weights),
+against the bare computation on a batch in memory: teacher forward, student forward and backward with losses, optimiser.
+Once with the teacher at every step, once with labels kept on disk, where the bare computation has no teacher.
 Both are run in turn; medians of the steps, minima and medians over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -54,7 +55,7 @@ def whole_step(method: LiteNet, samples: Samples, options: FitOptions) -> float:
         plain = Samples(samples.frames, samples.size)
         fitting.fit(method, samples, indices, plain, [], options, Path(folder))
     ends = Recorder.ends[WARM:]
-    return statistics.median(b - a for a, b in zip(ends, ends[1:], strict=False))
+    return statistics.median(b - a for a, b in itertools.pairwise(ends))
 
 
 def bare_step(method: LiteNet, samples: Samples, steps: int) -> float:
@@ -93,7 +94,7 @@ def main() -> None:
             for _ in range(arguments.rounds):
                 method = LiteNet(teacher, StudentOptions(arguments.student), cache=cache)
                 used = list(range(len(frames)))
-                samples = Samples(method.prepare(frames, used, SIZE, Path(labels)), SIZE, Augmentation())
+                samples = Samples(method.prepare(frames, used, SIZE, Path(labels))[0], SIZE, Augmentation())
                 method.make_student(torch.linspace(1, 100, 1000))
                 times["bare computation"].append(bare_step(method, samples, arguments.steps + WARM))
                 times["training step"].append(whole_step(method, samples, options))

@@ -7,6 +7,7 @@ converted and refuses what would be wrong. Inside networks and losses plain tens
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import dataclass, field, replace
@@ -204,14 +205,14 @@ class DepthMap:
                 "a point cloud needs the camera: give intrinsics or a field of view (--intrinsics FILE or --fov DEG)"
             )
         keep = self.liftable
-        return np.asarray(self.camera.rays(), np.float32)[keep] * depth.values[keep][:, None]
+        return _rays(self.camera)[keep] * depth.values[keep][:, None]
 
     @property
     def liftable(self) -> np.ndarray:
         """(H, W) bool: the pixels :meth:`to_points` gives a point for, valid and within the camera's field."""
         if self.camera is None:
             return np.zeros(self.shape, bool)
-        return self.valid & np.isfinite(np.asarray(self.camera.rays())).all(-1)
+        return self.valid & np.isfinite(_rays(self.camera)).all(-1)
 
     def align_to(self, reference: DepthMap, alignment: str | None = None) -> DepthMap:
         """This map as depth in the reference's unit, scale (and shift) fitted where both are valid.
@@ -272,3 +273,9 @@ class DepthMap:
             )
         camera = Camera.from_dict(json.loads(meta["camera"])) if "camera" in meta else None
         return cls(values, Kind.parse(meta["kind"]), meta.get("unit", ARBITRARY), valid, camera)
+
+
+@functools.lru_cache(maxsize=2)
+def _rays(camera: Camera) -> np.ndarray:
+    """(H, W, 3) float32; kept, because every frame of a video has the same camera and distorted ones are solved for."""
+    return np.asarray(camera.rays(), np.float32)

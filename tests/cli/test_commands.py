@@ -86,8 +86,23 @@ def test_predict_writes_every_format_and_goes_on_after_bad_files(student_file, s
     Image.new("RGB", (1, 1)).save(inputs / "dot.png")
     Image.new("L", (70, 50), 90).save(inputs / "grey.png")
     out = tmp_path / "out"
-    code, text, err = run(capsys, "predict", inputs, "--model", student_file, "--out", out, "--fov", 60,
-                          "--formats", "png", "npz", "exr", "colour", "ply")  # fmt: skip
+    code, text, err = run(
+        capsys,
+        "predict",
+        inputs,
+        "--model",
+        student_file,
+        "--out",
+        out,
+        "--fov",
+        60,
+        "--formats",
+        "png",
+        "npz",
+        "exr",
+        "colour",
+        "ply",
+    )
     assert code == 1
     assert "broken.png" in err
     assert "dot.png: this image is 1x1 pixels" in err
@@ -115,8 +130,20 @@ def test_predict_on_a_video_keeps_its_length(student_file, tmp_path, capsys):
     with VideoWriter(tmp_path / "clip.mp4", 10, (64, 96)) as video:
         for index in range(12):
             video.write(np.full((64, 96, 3), 20 * index, np.uint8))
-    code, text, _ = run(capsys, "predict", tmp_path / "clip.mp4", "--model", student_file, "--out", tmp_path / "o",
-                        "--formats", "colour", "npz", "--batch", 5)  # fmt: skip
+    code, text, _ = run(
+        capsys,
+        "predict",
+        tmp_path / "clip.mp4",
+        "--model",
+        student_file,
+        "--out",
+        tmp_path / "o",
+        "--formats",
+        "colour",
+        "npz",
+        "--batch",
+        5,
+    )
     assert code == 0
     assert "12 frames" in text
     frames = list(VideoReader(tmp_path / "o" / "clip.mp4"))
@@ -129,9 +156,30 @@ def test_predict_on_a_video_keeps_its_length(student_file, tmp_path, capsys):
 def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path / "cache"))
     student = tmp_path / "student.safetensors"
-    code, _, err = run(capsys, "distill", "--teacher", bright_teacher, "--images", scenes / "images", "--out", student,
-                       "--student", "litenet-tiny", "--steps", 40, "--batch-size", 4, "--size", "[64,96]",
-                       "--holdout.every", 4, "--device", "cpu", "--augmentation.jitter", 0)  # fmt: skip
+    code, _, err = run(
+        capsys,
+        "distill",
+        "--teacher",
+        bright_teacher,
+        "--images",
+        scenes / "images",
+        "--out",
+        student,
+        "--student",
+        "litenet-tiny",
+        "--steps",
+        40,
+        "--batch-size",
+        4,
+        "--size",
+        "[64,96]",
+        "--holdout.every",
+        4,
+        "--device",
+        "cpu",
+        "--augmentation.jitter",
+        0,
+    )
     assert code == 0
     assert "of the mean map" in err
     code, text, _ = run(capsys, "info", student)
@@ -172,9 +220,23 @@ def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, c
 
 def test_train_a_recipe_with_keys_from_the_command_line(scenes, tmp_path, capsys):
     out = tmp_path / "s.safetensors"
-    code, _, err = run(capsys, "train", "supervised-folder", "--data.root", scenes, "--method.student.architecture",
-                       "litenet-tiny", "--fit.steps", 2, "--fit.size", "[64,96]", "--fit.device", "cpu",
-                       "--out", out)  # fmt: skip
+    code, _, err = run(
+        capsys,
+        "train",
+        "supervised-folder",
+        "--data.root",
+        scenes,
+        "--method.student.architecture",
+        "litenet-tiny",
+        "--fit.steps",
+        2,
+        "--fit.size",
+        "[64,96]",
+        "--fit.device",
+        "cpu",
+        "--out",
+        out,
+    )
     assert code == 0, err
     assert "metric-depth" in run(capsys, "info", out)[1]
 
@@ -208,10 +270,88 @@ def test_a_frame_without_truth_is_counted_and_named(scenes, student_file, tmp_pa
     empty = np.full((96, 128), np.nan, np.float32)
     DepthMap(empty, Kind.parse("metric-depth"), "m").save(tmp_path / "data" / "depths" / "003.npz")
     (tmp_path / "data" / "depths" / "003.png").unlink()
-    code, text, _ = run(capsys, "evaluate", "--model", student_file, "--data", tmp_path / "data", "--every", 3,
-                        "--out", tmp_path / "e", "--worst", 1)  # fmt: skip
+    code, text, _ = run(
+        capsys,
+        "evaluate",
+        "--model",
+        student_file,
+        "--data",
+        tmp_path / "data",
+        "--every",
+        3,
+        "--out",
+        tmp_path / "e",
+        "--worst",
+        1,
+    )
     assert code == 0
     assert "without truth in range: 1 images, 003" in text
     (result,) = json.loads((tmp_path / "e" / "result.json").read_text())
     assert result["without_truth"] == ["003"]
     assert result["means"]["images"] == 7
+
+
+def test_the_commands_take_a_model_in_the_hubs_format(scenes, tmp_path, capsys):
+    """The real loading path, with random weights: Depth Anything's architecture saved as the hub has it."""
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
+
+    backbone = Dinov2Config(
+        hidden_size=24,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        image_size=56,
+        patch_size=14,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+        reshape_hidden_states=False,
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=24,
+        fusion_hidden_size=8,
+        neck_hidden_sizes=[8, 8, 8, 8],
+        head_hidden_size=8,
+    )
+    teacher = tmp_path / "hub"
+    DepthAnythingForDepthEstimation(config).save_pretrained(teacher)
+    DPTImageProcessor(
+        do_resize=True,
+        size={"height": 56, "width": 56},
+        keep_aspect_ratio=True,
+        ensure_multiple_of=14,
+        image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+    ).save_pretrained(teacher)
+    (teacher / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+
+    student = tmp_path / "s.safetensors"
+    code, _, err = run(
+        capsys,
+        "distill",
+        "--teacher",
+        teacher,
+        "--images",
+        scenes / "images",
+        "--out",
+        student,
+        "--student",
+        "litenet-tiny",
+        "--steps",
+        2,
+        "--size",
+        "[64,96]",
+        "--device",
+        "cpu",
+    )
+    assert code == 0, err
+    text = run(capsys, "info", student)[1]
+    assert "affine-invariant-disparity" in text
+    assert "cc-by-nc-4.0: non-commercial" in text
+    for model in (teacher, student):
+        out = tmp_path / "out"
+        image = scenes / "images" / "001.png"
+        code, _, err = run(capsys, "predict", image, "--model", model, "--out", out, "--formats", "npz", "colour")
+        assert code == 0, err
+        assert DepthMap.load(out / "001.depth.npz").kind == Kind.parse("affine-invariant-disparity")
+    code, _, err = run(capsys, "predict", image, "--model", student, "--out", out, "--formats", "ply", "--fov", 60)
+    assert code == 1
+    assert "unknown shift distorts the shape" in err

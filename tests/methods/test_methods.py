@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -157,4 +159,4 @@ def test_the_learning_rate_warms_up_and_ends_at_zero():
     assert max(rates) == 1
     assert rates.index(1) == 9
     assert rates[200] == 0
-    assert all(a >= b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))

@@ -28,7 +28,9 @@ def distilled(scenes, teacher, out, cache=True, **fit_options):
     method = LiteNet(load(teacher), TINY, cache=cache, optimiser=Optimiser(lr=2e-3))
     frames = Images(sorted((scenes / "images").glob("*.png")))
     options = FitOptions(**{"batch_size": 4, "size": (64, 96), "steps": 8} | CPU | fit_options)
-    return run(method, frames, options, out, {"steps": options.steps}, Holdout(4, 1, 0), Augmentation(), "scenes")
+    return run(
+        method, frames, options, out, {"steps": options.steps}, Holdout(4, 1, 0), Augmentation(), "scenes"
+    ).report
 
 
 @pytest.mark.parametrize("cache", [True, False], ids=["cached labels", "teacher at every step"])
@@ -87,12 +89,14 @@ def test_supervised_learns_metric_depth_and_goes_on_from_a_student(scenes, tmp_p
     frames = Folder(scenes)
     options = FitOptions(steps=60, batch_size=4, size=(64, 96), **CPU)
     first = Supervised(TINY, optimiser=Optimiser(lr=2e-3))
-    report = run(first, frames, options, tmp_path / "a.safetensors", {}, Holdout(4, 1, 0), Augmentation(jitter=0))
+    report = run(
+        first, frames, options, tmp_path / "a.safetensors", {}, Holdout(4, 1, 0), Augmentation(jitter=0)
+    ).report
     assert report.error == "AbsRel, metric"
     assert report.student["error"] < report.mean_map["error"]
     second = Supervised(StudentOptions(start=str(tmp_path / "a.safetensors")), optimiser=Optimiser(lr=1e-6))
     options = FitOptions(steps=1, batch_size=4, size=(64, 96), average=False, **CPU)
-    again = run(second, frames, options, tmp_path / "b.safetensors", {}, Holdout(4, 1, 0))
+    again = run(second, frames, options, tmp_path / "b.safetensors", {}, Holdout(4, 1, 0)).report
     assert again.student["error"] == pytest.approx(report.student["error"], rel=0.05)
     assert checkpoint.read_card(tmp_path / "b.safetensors").architecture == "litenet-tiny"
 
@@ -113,3 +117,14 @@ def test_the_training_size_has_the_shape_of_the_images(scenes):
     height, width = automatic_size(Images(sorted((scenes / "images").glob("*.png"))))
     assert height % 32 == width % 32 == 0
     assert width / height == pytest.approx(128 / 96, rel=0.05)
+
+
+def test_an_unreadable_image_is_left_out_and_named(scenes, bright_teacher, tmp_path):
+    paths = sorted((scenes / "images").glob("*.png"))[:8]
+    (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:300])
+    frames = Images([*paths, tmp_path / "cut.png"])
+    method = LiteNet(load(bright_teacher), TINY)
+    options = FitOptions(steps=1, batch_size=2, size=(64, 96), **CPU)
+    outcome = run(method, frames, options, tmp_path / "s.safetensors", {}, Holdout(0))
+    assert [str(tmp_path / "cut.png") in failure for failure in outcome.failures] == [True]
+    assert (tmp_path / "s.safetensors").is_file()

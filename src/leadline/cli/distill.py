@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ def main(arguments: list[str]) -> int:
     config = parser.instantiate_classes(options).as_dict()
     budget = {name: config.pop(name) for name in FitOptions.__dataclass_fields__}
     config.pop("config", None)
-    distill(fit=FitOptions(**budget), **config)
-    return 0
+    return distill(fit=FitOptions(**budget), **config)
 
 
 def distill(
@@ -46,7 +46,7 @@ def distill(
     mask: str = "auto",
     drop_highlights: bool = False,
     video_step: int = 5,
-) -> None:
+) -> int:
     """Distil a teacher into a student (method LiteNet, distil-only).
 
     Args:
@@ -66,6 +66,9 @@ def distill(
             also hides overlays.
         drop_highlights: leave wet highlights out of losses and figures, for endoscopy.
         video_step: one in so many frames of a video is used.
+
+    Returns:
+        The exit code: 1 where images had to be left out; the student is made of the others all the same.
     """
     from leadline.data.inputs import Inputs
     from leadline.errors import ConfigError
@@ -94,4 +97,8 @@ def distill(
         "optimiser": vars(method.optimiser),
     }
     data = f"{len(frames)} images of {', '.join(images)}"
-    run(method, frames, fit, Path(out), settings, holdout, augmentation, data[:500])
+    outcome = run(method, frames, fit, Path(out), settings, holdout, augmentation, data[:500])
+    if outcome.failures:
+        print(f"leadline: {len(outcome.failures)} of {len(frames)} images were left out:", file=sys.stderr)
+        print(*(f"  {failure}" for failure in outcome.failures), sep="\n", file=sys.stderr)
+    return 1 if outcome.failures else 0

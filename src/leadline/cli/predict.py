@@ -59,8 +59,7 @@ def predict(
         The exit code: 1 where an input failed; the others are done all the same.
     """
     import leadline
-    from leadline.camera import Camera
-    from leadline.errors import LeadlineError
+    from leadline.errors import InputError, LeadlineError
     from leadline.io.images import read_image
     from leadline.io.inputs import ImageInput, find_inputs
     from leadline.runtime.predictor import Lens
@@ -68,9 +67,10 @@ def predict(
 
     check_formats(formats)
     items = find_inputs(inputs)
-    lens = Lens(Camera.load(intrinsics) if intrinsics else None, fov)
+    if intrinsics is not None and not Path(intrinsics).is_file():
+        raise InputError(f"{intrinsics}: no such camera file")
     predictor = leadline.load(model, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
-    predictor.lens, predictor.batch = lens, batch
+    predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
     writer = ImageWriter(Path(out), formats, colormap)
     failures: list[str] = []
     done = 0

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -97,7 +98,7 @@ class Draws(Sampler[list[tuple[int, int]]]):
     """Batches of (draw, index) for a run of so many steps, a pure function of seed and step.
 
     Each pass over the frames is a new permutation. A resumed run starts at ``start`` and sees exactly what it would
-    have seen.
+    have seen. Of several processes each takes its part of every step.
     """
 
     def __init__(self, count: int, batch: int, steps: int, seed: int, start: int = 0) -> None:
@@ -108,9 +109,11 @@ class Draws(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, order = -1, np.empty(0, int)
+        world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
         for step in range(self.start, self.steps):
             batch = []
-            for draw in range(step * self.batch, (step + 1) * self.batch):
+            first = (step * world + rank) * self.batch
+            for draw in range(first, first + self.batch):
                 if draw // self.count != epoch:
                     epoch = draw // self.count
                     order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.count)

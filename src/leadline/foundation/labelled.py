@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +15,13 @@ from leadline.data.folder import Images
 from leadline.data.samples import covering
 from leadline.data.transforms import Resize
 from leadline.depth import DepthMap
+from leadline.errors import InputError
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labels import LabelCache
 from leadline.frame import Frame
+
+#: Images after which it is known how long the rest will take.
+TIMED = 5
 
 
 class Labelled:
@@ -62,8 +67,23 @@ class Labelled:
             cache.put(key, label)
         return Resize(*covered)(frame).replace(depth=DepthMap(label, self.teacher.kind, self.teacher.unit))
 
-    def fill(self, used: Sequence[int]) -> None:
-        """Label the frames of these indices that have no label yet."""
-        console = Console(stderr=True)
-        for index in track(used, "labels", console=console, disable=not console.is_terminal, transient=True):
-            self[index]
+    def fill(self, used: Sequence[int]) -> dict[int, str]:
+        """Label the frames of these indices that have no label yet; says how long that takes.
+
+        Returns:
+            What was wrong, for each frame that could not be read; the others are done.
+        """
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        failures: dict[int, str] = {}
+        began = time.monotonic()
+        for done, index in enumerate(
+            track(used, "labels", console=console, disable=not console.is_terminal, transient=True)
+        ):
+            if done == TIMED:
+                each = (time.monotonic() - began) / TIMED
+                console.print(f"labels: {len(used)} images, {each:.2f} s each at most, {each * len(used) / 60:.1f} min")
+            try:
+                self[index]
+            except InputError as error:
+                failures[index] = str(error)
+        return failures

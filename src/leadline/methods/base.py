@@ -93,7 +93,9 @@ class Method(lightning.LightningModule, ABC):
         """
 
     @abstractmethod
-    def prepare(self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path) -> Frames:
+    def prepare(
+        self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
+    ) -> tuple[Frames, dict[int, str]]:
         """Look at the data before the first step, and make of it what training reads.
 
         Args:
@@ -101,6 +103,9 @@ class Method(lightning.LightningModule, ABC):
             used: indices that training or judging will ask for.
             size: (height, width) trained at.
             folder: of the run, for what is worth keeping.
+
+        Returns:
+            What training reads, by the same indices; and what was wrong with the frames it cannot use.
 
         Raises:
             LeadlineError: this method cannot learn from these frames.

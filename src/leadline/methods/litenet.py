@@ -80,13 +80,14 @@ class LiteNet(Method):
         self.teacher = load(teacher, card=teacher_card) if isinstance(teacher, str) else teacher
         self.trinity = trinity
 
-    def prepare(self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path) -> Frames:
+    def prepare(
+        self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
+    ) -> tuple[Frames, dict[int, str]]:
         """Label every frame once and keep the labels, unless the teacher is to answer at every step."""
         if not self.cache:
-            return frames
+            return frames, {}
         labelled = Labelled(frames, self.teacher, size, folder / "labels")
-        labelled.fill(used)
-        return labelled
+        return labelled, labelled.fill(used)
 
     def student_kind(self) -> tuple[Kind, str]:
         """What the teacher knows: affine kinds stay, all others become depth."""

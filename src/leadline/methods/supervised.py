@@ -41,7 +41,9 @@ class Supervised(Method):
         self.gradient = gradient
         self.coarse = coarse
 
-    def prepare(self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path) -> Frames:
+    def prepare(
+        self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
+    ) -> tuple[Frames, dict[int, str]]:
         """Learn from the first frame what the depth files hold.
 
         Raises:
@@ -51,7 +53,7 @@ class Supervised(Method):
         if truth is None:
             raise InputError(f"{frames.paths[used[0]]}: supervised training needs depth, and this image has none")
         self.kind, self.unit = truth.kind, truth.unit
-        return frames
+        return frames, {}
 
     def student_kind(self) -> tuple[Kind, str]:
         """That of the depth files; disparity that is not affine is learned as depth."""

@@ -26,11 +26,11 @@ class Lens:
     """How to know the camera of an image that comes without one.
 
     Args:
-        camera: used for every image, resized to it where the aspect agrees.
+        camera: a camera or a file of one, used for every image, resized to it where the aspect agrees.
         fov: horizontal field of view in degrees, where no camera is given.
     """
 
-    camera: Camera | None = None
+    camera: Camera | str | os.PathLike[str] | None = None
     fov: float | None = None
 
     def of(self, height: int, width: int, path: Path | None = None) -> Camera | None:
@@ -39,8 +39,10 @@ class Lens:
         Raises:
             InputError: the given camera has another aspect than the image.
         """
-        if self.camera is not None:
+        if isinstance(self.camera, Camera):
             return self.camera.fit(width, height)
+        if self.camera is not None:
+            return Camera.load(self.camera, width, height)
         if self.fov is not None:
             return Pinhole.from_fov(width, height, self.fov)
         if path is not None and (focal := exif_focal(path)) is not None:

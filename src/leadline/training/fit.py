@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from leadline.data.samples import Draws, Samples, judging_loader, training_loader
+from leadline.errors import InputError
 from leadline.methods.base import Method
 from leadline.training.options import FitOptions
 from leadline.training.pictures import Pictures
@@ -96,6 +98,7 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # Draws does that
         )
         trainer.fit(
             method,
@@ -138,12 +141,19 @@ def _step_of(checkpoint: Path) -> int:
     """The optimiser step a checkpoint was written at, 0 where there is none."""
     if not checkpoint.is_file():
         return 0
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    return int(_read(checkpoint)["global_step"])
 
 
 def _take_weights(method: Method, checkpoint: Path) -> None:
     """Load the (averaged) weights of a finished run."""
-    method.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+    method.load_state_dict(_read(checkpoint)["state_dict"])
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{checkpoint}: cannot go on from it ({str(error).splitlines()[0]}); delete it") from None
 
 
 class quiet(warnings.catch_warnings):

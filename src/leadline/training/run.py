@@ -109,6 +109,19 @@ def automatic_size(frames: Images) -> tuple[int, int]:
     return min(shapes, key=lambda shape: (abs(math.log(shape[1] / shape[0] / aspect)), -shape[0] * shape[1]))
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Args:
+        report: on the frames kept apart; None where there were none, or the run was finished before.
+        failures: what was wrong with the images that had to be left out.
+    """
+
+    report: Report | None
+    failures: list[str]
+
+
 def run(
     method: Method,
     frames: Images,
@@ -118,7 +131,7 @@ def run(
     holdout: Holdout = Holdout(),
     augmentation: Augmentation = Augmentation(),
     data: str = "",
-) -> Report | None:
+) -> Outcome:
     """Train a method's student and save it.
 
     Says first how long it will take; a run that was cut off goes on where it was when called again.
@@ -133,9 +146,6 @@ def run(
         augmentation: of the training images.
         data: what the frames are, for the card.
 
-    Returns:
-        The report on the frames kept apart, None where none were.
-
     Raises:
         LeadlineError: as the parts say.
     """
@@ -145,21 +155,25 @@ def run(
     known = where.open()
     if out.is_file() and known.get("finished"):
         say(f"{out} is finished; delete {where.folder} to make it again")
-        return None
+        return Outcome(None, [])
     train, kept = holdout.split(len(frames))
     size = options.size or automatic_size(frames)
     _check_size(size)
     say(f"{len(train)} images to learn from, {len(kept)} kept apart, {size[0]}x{size[1]} (height x width)")
 
-    ready = method.prepare(frames, train + kept, size, where.folder)
+    ready, failures = method.prepare(frames, train + kept, size, where.folder)
+    for failure in failures.values():
+        say(f"left out: {failure}")
+    train, kept = ([index for index in part if index not in failures] for part in (train, kept))
+    if not train:
+        raise InputError(f"none of {len(frames)} images can be learned from")
     plain = Samples(ready, size)
     lightning.seed_everything(options.seed, verbose=False)
     _make_student(method, plain, train)
     samples = Samples(ready, size, augmentation, options.seed)
     if "steps" not in known:
-        known["steps"] = options.steps or _steps_within(
-            options.minutes * 60 * FILL - (time.monotonic() - began), method, samples, train, options, say
-        )
+        left = options.minutes * 60 * FILL - (time.monotonic() - began)
+        known["steps"] = _plan(method, samples, train, options, left, say)
         where.write(known)
     options = replace(options, steps=known["steps"], minutes=0)
 
@@ -184,7 +198,7 @@ def run(
     if judged:
         say(judged.lines())
     say(f"{out} written: {card.architecture}, {card.kind}, {options.steps} steps, {time.monotonic() - began:.0f} s")
-    return judged
+    return Outcome(judged, list(failures.values()))
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -203,18 +217,16 @@ def _make_student(method: Method, samples: Samples, train: list[int]) -> None:
     method.make_student(targets)
 
 
-def _steps_within(
-    seconds: float, method: Method, samples: Samples, train: list[int], options: FitOptions, say: Any
-) -> int:
-    batch = options.batch_size
-    each = seconds_per_step(method, samples, train, batch, options.torch_device())
-    steps = int(seconds / each)
-    if steps < 10:
+def _plan(method: Method, samples: Samples, train: list[int], options: FitOptions, left: float, say: Any) -> int:
+    """Steps to make, those asked for or as many as fit into the seconds that are left, and how long they will take."""
+    each = seconds_per_step(method, samples, train, options.batch_size, options.torch_device())
+    steps = options.steps or int(left / each)
+    if steps < 10 and not options.steps:
         raise ConfigError(
-            f"minutes: too few: {max(0.0, seconds):.0f} s are left for training and a step takes {each:.2f} s; "
+            f"minutes: too few: {max(0.0, left):.0f} s are left for training and a step takes {each:.2f} s; "
             "give more minutes or a smaller --size"
         )
-    say(f"a step of {batch} images takes {each:.2f} s: {steps} steps, {seconds / 60:.1f} min of training")
+    say(f"{steps} steps of {options.batch_size} images, {each:.2f} s each: about {steps * each / 60:.1f} min")
     return steps
 
 
