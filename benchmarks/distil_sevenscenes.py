@@ -58,7 +58,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--steps", type=int, help="steps instead of minutes, to repeat a run on a busy machine")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", choices=list(SPLITS), help="one of the two splits only")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     images = sorted((options.data / "sevenscenes" / "seq-01").glob("*.color.jpg"))
@@ -66,10 +68,13 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         for number, (name, holdout) in enumerate(SPLITS.items()):
-            student = (options.out or Path(temporary)) / f"student-{number}.safetensors"
+            if options.split not in (None, name):
+                continue
+            student = (options.out or Path(temporary)) / f"student-{number}-seed{options.seed}.safetensors"
             arguments = ["distill", "--teacher", str(teacher), "--teacher_card", str(CARD)]
             arguments += ["--images", str(images[0].parent / "*.color.jpg"), "--out", str(student)]
-            arguments += ["--minutes", str(options.minutes), "--seed", str(options.seed)]
+            budget = ["--steps", options.steps] if options.steps else ["--minutes", options.minutes]
+            arguments += [str(word) for word in (*budget, "--seed", options.seed)]
             arguments += [f"--holdout.{key}={value}" for key, value in vars(holdout).items()]
             if code := command(arguments):
                 raise SystemExit(code)

@@ -194,8 +194,7 @@ class DepthMap:
         Raises:
             KindError: no camera is known, or the map is affine-invariant: lifting it would distort the shape.
         """
-        depth = self.to_depth()
-        if depth.kind.up_to == "affine":
+        if self.kind.up_to == "affine":
             raise KindError(
                 f"an {self.kind} map gives no point cloud: an unknown shift distorts the shape; "
                 "align it to a reference first: depth_map.align_to(reference)"
@@ -205,7 +204,7 @@ class DepthMap:
                 "a point cloud needs the camera: give intrinsics or a field of view (--intrinsics FILE or --fov DEG)"
             )
         keep = self.liftable
-        return _rays(self.camera)[keep] * depth.values[keep][:, None]
+        return _rays(self.camera)[keep] * self.to_depth().values[keep][:, None]
 
     @property
     def liftable(self) -> np.ndarray:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from leadline.data.augmentation import Augmentation
 from leadline.data.folder import Folder
-from leadline.data.samples import Draws, Samples, covering, judging_loader, training_loader
+from leadline.data.samples import Draws, Samples, covering, judging_loader
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (375, 1242), (1000, 100), (64, 96)])
@@ -57,12 +60,20 @@ def test_draws_are_permutations_and_go_on_where_they_were():
 
 
 def test_workers_do_not_change_what_is_read(scenes):
-    samples = Samples(Folder(scenes), (64, 96), Augmentation(), seed=1)
-    draws = Draws(len(samples), 3, 2, seed=1)
-    here, there = training_loader(samples, draws, 0), training_loader(samples, draws, 1)
-    for a, b in zip(here, there, strict=True):
-        assert torch.equal(a["image"], b["image"])
-        assert torch.equal(a["index"], b["index"])
+    """In a process of its own: a worker is forked, and this one may hold the threads of every runtime there is."""
+    code = (
+        "import sys, torch\n"
+        "from leadline.data.augmentation import Augmentation\n"
+        "from leadline.data.folder import Folder\n"
+        "from leadline.data.samples import Draws, Samples, training_loader\n"
+        "samples = Samples(Folder(sys.argv[1]), (64, 96), Augmentation(), seed=1)\n"
+        "draws = Draws(len(samples), 3, 2, seed=1)\n"
+        "for a, b in zip(training_loader(samples, draws, 0), training_loader(samples, draws, 1), strict=True):\n"
+        "    assert torch.equal(a['image'], b['image']) and torch.equal(a['index'], b['index'])\n"
+        "print('equal')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(scenes)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "equal"
 
 
 def test_judging_reads_each_frame_once_in_order(scenes):
