@@ -49,6 +49,7 @@ def demo(out: Path = Path("demo"), minutes: float = 2.0) -> None:
     from leadline.io.images import read_image, write_image
     from leadline.methods.base import StudentOptions
     from leadline.methods.supervised import Supervised
+    from leadline.runtime.writing import in_colour
     from leadline.training.options import FitOptions
     from leadline.training.run import run
     from leadline.view import colourise, contact_sheet, robust_range
@@ -102,7 +103,7 @@ def demo(out: Path = Path("demo"), minutes: float = 2.0) -> None:
     predictors = {name: leadline.load(str(path), runtime=name) for name, path in models.items()}
     for name in photos:
         image = read_image(out / "photos" / f"{name}.png")
-        maps = {runtime: predictor.predict(image) for runtime, predictor in predictors.items()}
+        maps = {runtime: in_colour(predictor.predict(image)) for runtime, predictor in predictors.items()}
         span = robust_range(maps["torch"].values, maps["torch"].valid)
         pictures = [colourise(m.values, m.valid, *span, quantity=m.kind.quantity) for m in maps.values()]
         rows.append([image, *pictures])

@@ -176,7 +176,7 @@ def open_mask(spec: str, paths: Sequence[Path]) -> np.ndarray | None:
     chosen = paths[:: max(1, len(paths) // 40)]
     if len({image_size(path) for path in chosen}) != 1:
         return None
-    area = valid_area(read_image(path).astype(np.float32) / 255 for path in chosen)
+    area = valid_area((read_image(path) / 255).astype(np.float32) for path in chosen)
     return None if area.all() else area
 
 

@@ -71,6 +71,7 @@ class ImageWriter:
     def picture(self, image: np.ndarray, depth: DepthMap, span: tuple[float, float] | None) -> np.ndarray:
         """Image and coloured depth side by side, (H, W', 3) uint8; the range of colours is the map's own unless
         given."""
+        depth = in_colour(depth)
         low, high = span or robust_range(depth.values, depth.valid)
         coloured = colourise(depth.values, depth.valid, low, high, quantity=depth.kind.quantity, colormap=self.colormap)
         return side_by_side([image, coloured])
@@ -117,11 +118,17 @@ def predict_video(
 
 
 def colour_range(predictor: Predictor, images: Iterable[np.ndarray]) -> tuple[float, float]:
-    """One range of values for all of these images."""
+    """One range of colours for all of these images."""
     sketch = RangeSketch()
     for _, depth in predictor.stream(images):
-        sketch.add(depth.values, depth.valid)
+        shown = in_colour(depth)
+        sketch.add(shown.values, shown.valid)
     return sketch.range()
+
+
+def in_colour(depth: DepthMap) -> DepthMap:
+    """The map in the quantity it is coloured in: disparity, whose steps are where the eye wants them, if it has one."""
+    return depth if depth.kind.up_to == "affine" else depth.to_disparity()
 
 
 def spread(source: Path | int | str, limit: int | None) -> Iterator[np.ndarray]:

@@ -235,7 +235,7 @@ def seconds_per_step(
 ) -> float:
     """How long a training step takes here, images from disk included; the method is left as it was."""
     trial = copy.deepcopy(method).train().to(device)
-    trial.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trial.student.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(trial.parameters())
     durations = []
     for start in range(rounds):
