@@ -27,7 +27,7 @@ CPU = {"device": "cpu", "workers": 0}
 def distilled(scenes, teacher, out, cache=True, **fit_options):
     method = LiteNet(load(teacher), TINY, cache=cache, optimiser=Optimiser(lr=2e-3))
     frames = Images(sorted((scenes / "images").glob("*.png")))
-    options = FitOptions(**{"batch_size": 4, "size": (64, 96), "steps": 8} | CPU | fit_options)
+    options = FitOptions(**{"batch_size": 4, "size": (64, 96), "steps": 8, "save_every": 2} | CPU | fit_options)
     return run(
         method, frames, options, out, {"steps": options.steps}, Holdout(4, 1, 0), Augmentation(), "scenes"
     ).report

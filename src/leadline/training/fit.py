@@ -69,7 +69,10 @@ def fit(
     callbacks: list[Callback] = [
         Reseed(options.seed),
         ModelCheckpoint(
-            folder, filename="last", every_n_train_steps=max(1, options.steps // 20), enable_version_counter=False
+            folder,
+            filename="last",
+            every_n_train_steps=options.save_every or max(25, options.steps // 20),
+            enable_version_counter=False,
         ),
         Progress(options.batch_size),
         Pictures(judged, shown[:: max(1, len(shown) // 4)][:4]),

@@ -24,6 +24,7 @@ class FitOptions:
         precision: ``auto`` is bf16 or fp16 mixed precision where the device has it, else float32.
         average: keep an exponential moving average of the weights, and save that.
         judge_every: steps between two looks at the frames kept apart; 0 makes ten looks a run.
+        save_every: steps between two checkpoints to go on from; 0 makes twenty a run, at least 25 steps apart.
     """
 
     steps: int = 0
@@ -37,6 +38,7 @@ class FitOptions:
     precision: str = "auto"
     average: bool = True
     judge_every: int = 0
+    save_every: int = 0
 
     def __post_init__(self) -> None:
         if bool(self.steps) == bool(self.minutes) or self.steps < 0 or self.minutes < 0:
