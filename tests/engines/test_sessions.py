@@ -8,27 +8,16 @@ import numpy as np
 import onnx
 import openvino
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from leadline.engines import Session, TensorSpec
 from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
-from leadline.engines.torch import TorchSession
 from leadline.errors import ConfigError, InputError
 
 WEIGHT = np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32)
 IMAGE = np.random.default_rng(1).random((1, 3, 9, 12), np.float32)
 FILES = [OnnxSession, OpenVINOSession]
-
-
-class Convolution(torch.nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.from_numpy(WEIGHT.copy()))
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.conv2d(image, self.weight, padding=1)
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +48,7 @@ def test_a_file_says_what_it_takes_and_gives(engine: type, network: Path) -> Non
 @pytest.mark.parametrize("shape", [(1, 3, 9, 12), (2, 3, 5, 12)])
 def test_all_engines_compute_the_same(network: Path, shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(2).random(shape, np.float32)
-    sessions: list[Session] = [
-        OnnxSession(network, 1),
-        OpenVINOSession(network, 1),
-        TorchSession(Convolution()),
-    ]
+    sessions: list[Session] = [OnnxSession(network, 1), OpenVINOSession(network, 1)]
     padded = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     expected = np.einsum("bchwij,ocij->bohw", windows, WEIGHT)
@@ -113,13 +98,6 @@ def test_openvino_pair_keeps_its_card_and_takes_a_fixed_size(network: Path, tmp_
 def test_wrong_arrays_are_named(engine: type, network: Path, arrays: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         engine(network, 1)(*arrays)
-
-
-def test_torch_session_checks_its_image_and_takes_float64() -> None:
-    session = TorchSession(Convolution())
-    assert session(IMAGE.astype(np.float64))[0].dtype == np.float32
-    with pytest.raises(InputError, match="Convolution: expects image"):
-        session(IMAGE[:, :1])
 
 
 @pytest.mark.parametrize("engine", FILES)
