@@ -106,7 +106,9 @@ def parse(parser: ArgumentParser, arguments: list[str]):  # type: ignore[no-unty
         known = [option for action in parser._actions for option in action.option_strings]
         text = " ".join(str(error).split())
         hints = (
-            suggest(word.split("=")[0], known) for word in arguments if word.startswith("--") and _unknown(word, known)
+            suggest(name, known)
+            for name in (word.split("=")[0] for word in arguments)
+            if name.startswith("--") and name not in known
         )
         hint = next((hint for hint in hints if hint), "")
         raise ConfigError(
@@ -114,12 +116,20 @@ def parse(parser: ArgumentParser, arguments: list[str]):  # type: ignore[no-unty
         ) from None
 
 
+def failed(failures: list[str], what: str) -> int:
+    """Say what went wrong with single files; the exit code: 1 where something did.
+
+    Args:
+        failures: a line each.
+        what: of how many, and what became of them, such as "4 inputs failed".
+    """
+    if failures:
+        print(f"leadline: {len(failures)} of {what}:", *(f"  {line}" for line in failures), sep="\n", file=sys.stderr)
+    return 1 if failures else 0
+
+
 def _underscored(argument: str) -> str:
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value
-
-
-def _unknown(word: str, known: list[str]) -> bool:
-    return word.split("=")[0] not in known

@@ -29,8 +29,8 @@ def demo(out: Path = Path("demo"), minutes: float = 2.0) -> None:
     """Teach, distil, judge, predict and export, on real photographs, and draw what came of it.
 
     A teacher is made on the spot: a larger student fine-tuned on the left three fifths of the one photograph with
-    measured
-    depth, a Middlebury stereo pair. It shows every step of the job; nobody should expect it to know the world.
+    measured depth, a Middlebury stereo pair. It shows every step of the job; nobody should expect it to know the
+    world.
 
     Args:
         out: folder of everything.

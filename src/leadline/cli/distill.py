@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from leadline.cli import make_parser, parse
+from leadline.cli import failed, make_parser, parse
 from leadline.data.augmentation import Augmentation
 from leadline.data.split import Holdout
 from leadline.training.options import FitOptions
@@ -98,7 +97,4 @@ def distill(
     }
     data = f"{len(frames)} images of {', '.join(images)}"
     outcome = run(method, frames, fit, Path(out), settings, holdout, augmentation, data[:500])
-    if outcome.failures:
-        print(f"leadline: {len(outcome.failures)} of {len(frames)} images were left out:", file=sys.stderr)
-        print(*(f"  {failure}" for failure in outcome.failures), sep="\n", file=sys.stderr)
-    return 1 if outcome.failures else 0
+    return failed(outcome.failures, f"{len(frames)} images were left out")

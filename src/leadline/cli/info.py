@@ -26,11 +26,10 @@ def info(model: str, json: bool = False) -> str:
         json: one line of JSON instead.
     """
     from leadline import checkpoint
+    from leadline.foundation import is_checkpoint, load
 
     path = Path(model)
-    if path.suffix == ".safetensors" or (
-        path.is_dir() and (path / checkpoint.FILE).is_file() and not (path / "config.json").is_file()
-    ):
+    if path.suffix == ".safetensors" or is_checkpoint(path):
         card = checkpoint.read_card(path)
         if json:
             return card.to_json()
@@ -44,8 +43,6 @@ def info(model: str, json: bool = False) -> str:
             "leadline": card.version, **card.metrics,
         }  # fmt: skip
     else:
-        from leadline.foundation import load
-
         loaded = load(model)
         entries = {"name": loaded.name, "kind": str(loaded.kind), "unit": loaded.unit, "licence": loaded.licence}
         if json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from leadline.cli import make_parser, parse
+from leadline.cli import failed, make_parser, parse
 
 
 def main(arguments: list[str]) -> int:
@@ -86,8 +86,4 @@ def predict(
             failures.append(str(error))
             print(f"leadline: {error}", file=sys.stderr)
     print(f"{done} frames of {len(items)} inputs -> {out} ({predictor.model.kind}, unit {predictor.model.unit})")
-    if failures:
-        print(f"leadline: {len(failures)} of {len(items)} inputs failed:", file=sys.stderr)
-        for failure in failures:
-            print(f"  {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    return failed(failures, f"{len(items)} inputs failed")

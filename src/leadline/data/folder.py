@@ -145,7 +145,7 @@ class Folder(Images):
         """The frame of one image, its depth resized to it where sizes differ."""
         frame = super().__getitem__(index)
         height, width = frame.image.shape[:2]
-        camera = Camera.load(self.intrinsics, width, height).fit(width, height) if self.intrinsics else None
+        camera = Camera.load(self.intrinsics, width, height) if self.intrinsics else None
         truth = self.depth.read(self.depth_paths[index])
         # Nearest, not interpolated: values between two surfaces exist on neither.
         rows = (np.arange(height) + 0.5) * truth.shape[0] // height

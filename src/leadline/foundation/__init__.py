@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from leadline.foundation.base import DepthModel
     from leadline.foundation.network_file import NetworkCard
 
-__all__ = ["load"]
+__all__ = ["is_checkpoint", "load"]
 
 NETWORK_FILES = (".onnx", ".tflite", ".xml")
 CHECKPOINT = ".safetensors"
@@ -62,7 +62,7 @@ def load(
         from leadline.foundation.transformers_depth import fetch
 
         path = fetch(str(spec))
-    if _is_checkpoint(path):
+    if is_checkpoint(path):
         from leadline.foundation.leadline_model import LeadlineModel
 
         if kind is not None:
@@ -80,7 +80,7 @@ def load(
     raise InputError(_nothing(path))
 
 
-def _is_checkpoint(path: Path) -> bool:
+def is_checkpoint(path: Path) -> bool:
     """A .safetensors file, or a folder whose model.safetensors is leadline's and not a hub model's."""
     if path.is_file():
         return path.suffix.lower() == CHECKPOINT

@@ -13,6 +13,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import Subset
 
 from leadline.data.samples import Draws, Samples, judging_loader, training_loader
 from leadline.errors import InputError
@@ -63,7 +64,9 @@ def fit(
     method.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     workers = options.workers if options.workers >= 0 else loading_workers(options.torch_device())
     draws = Draws(len(train), options.batch_size, options.steps, options.seed, start)
-    samples = Samples(_Subset(samples.frames, train), samples.size, samples.augmentation, samples.seed)
+    # Subset asks for a length and an index, which is what Frames has.
+    learned: Subset[Any] = Subset(samples.frames, train)  # type: ignore[arg-type]
+    samples = Samples(learned, samples.size, samples.augmentation, samples.seed)
     every = options.judge_every or max(50, options.steps // 10)
     shown = kept[:: max(1, len(kept) // 64)] or train[:8]
     callbacks: list[Callback] = [
@@ -125,19 +128,6 @@ class Reseed(Callback):
     ) -> None:
         """Seed."""
         torch.manual_seed((self.seed * 1_000_003 + trainer.global_step) * trainer.world_size + trainer.global_rank)
-
-
-class _Subset:
-    """Some of the frames, by index."""
-
-    def __init__(self, frames: Any, indices: list[int]) -> None:
-        self.frames, self.indices = frames, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.frames[self.indices[index]]
 
 
 def _step_of(checkpoint: Path) -> int:
