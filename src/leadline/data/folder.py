@@ -13,6 +13,7 @@ import torch
 
 from leadline.camera import Camera
 from leadline.data.masks import highlights, valid_area
+from leadline.data.transforms import nearest_pixels
 from leadline.depth import DepthMap, Kind, check_unit
 from leadline.errors import InputError
 from leadline.frame import Frame
@@ -148,9 +149,7 @@ class Folder(Images):
         camera = Camera.load(self.intrinsics, width, height) if self.intrinsics else None
         truth = self.depth.read(self.depth_paths[index])
         # Nearest, not interpolated: values between two surfaces exist on neither.
-        rows = (np.arange(height) + 0.5) * truth.shape[0] // height
-        columns = (np.arange(width) + 0.5) * truth.shape[1] // width
-        pick = np.ix_(rows.astype(int), columns.astype(int))
+        pick = nearest_pixels(truth.shape, (height, width))
         truth = DepthMap(truth.values[pick], truth.kind, truth.unit, truth.valid[pick], camera)
         return frame.replace(depth=truth, camera=camera)
 

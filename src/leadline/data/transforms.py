@@ -95,6 +95,12 @@ def _size(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
+def nearest_pixels(old: tuple[int, int], new: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """Index that picks from an array of size ``old`` (height, width), for each pixel of size ``new``, the one in which
+    its centre lies: (i + 0.5) * old / new, in integers."""
+    return np.ix_(*((2 * np.arange(n) + 1) * o // (2 * n) for o, n in zip(old, new, strict=True)))
+
+
 class Resize(Transform):
     """To ``height`` x ``width``: the image antialiased bilinear, depth and mask by the nearest pixel.
 
@@ -112,9 +118,7 @@ class Resize(Transform):
         height, width = self.height, self.width
         if (frame.height, frame.width) == (height, width):
             return frame
-        # the old pixel in which the centre of each new one lies, as (i + 0.5) * old / new
-        rows = (2 * np.arange(height) + 1) * frame.height // (2 * height)
-        columns = (2 * np.arange(width) + 1) * frame.width // (2 * width)
+        pick = nearest_pixels((frame.height, frame.width), (height, width))
         return _move(
             frame,
             image=lambda image: _from_tensor(
@@ -126,7 +130,7 @@ class Resize(Transform):
                     align_corners=False,
                 )[0]
             ),
-            labels=lambda labels: labels[rows[:, None], columns],
+            labels=lambda labels: labels[pick],
             camera=lambda camera: camera.resize(height, width),
         )
 
