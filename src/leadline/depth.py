@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -256,22 +257,35 @@ class DepthMap:
         write_depth(path, self.values, self.valid, meta, scale=scale, affine=self.kind.up_to == "affine")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> DepthMap:
-        """A map that :meth:`save` wrote with metadata.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        kind: str | None = None,
+        unit: str = ARBITRARY,
+        scale: float | None = None,
+        invalid: Collection[float] | None = None,
+    ) -> DepthMap:
+        """The map in a file.
+
+        Args:
+            path: the file; one that :meth:`save` wrote with metadata says itself what it holds.
+            kind: of the values, where the file does not say.
+            unit: of the values, where the file does not say.
+            scale: see ``leadline.io.depth_files.read_depth``.
+            invalid: likewise.
 
         Raises:
-            InputError: the file cannot be read, or does not say what its values mean; then read it with
-                ``leadline.data.folder.DepthFormat``, which is told.
+            InputError: the file cannot be read, or neither it nor ``kind`` says what its values mean.
         """
         from leadline.camera import Camera
 
-        values, valid, meta = read_depth(path)
-        if "kind" not in meta:
-            raise InputError(
-                f"{path}: does not say what kind of depth it holds; read it with DepthFormat(kind=..., unit=...)"
-            )
+        values, valid, meta = read_depth(path, scale=scale, invalid=invalid)
+        kind = meta.get("kind", kind)
+        if kind is None:
+            raise InputError(f"{path}: does not say what kind of depth it holds; give kind and unit")
         camera = Camera.from_dict(json.loads(meta["camera"])) if "camera" in meta else None
-        return cls(values, Kind.parse(meta["kind"]), meta.get("unit", ARBITRARY), valid, camera)
+        return cls(values, Kind.parse(kind), meta.get("unit", unit), valid, camera)
 
 
 @functools.lru_cache(maxsize=2)

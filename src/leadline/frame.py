@@ -31,6 +31,9 @@ class Frame:
         sequence: what the frame belongs to; frames of one clip share it.
         name: unique within the sequence.
         mask: (H, W) bool, True where pixels may be used; None for all.
+        normals: (H, W, 3) of the surfaces, unit length, camera axes; kept as float32.
+        glare: (H, W) bool, True where a highlight or a reflection hides the surface's own colour.
+        semantics: (H, W) integers, classes that the data set names.
 
     Raises:
         InputError: shapes disagree, the image is not in [0, 1], or the pose is no rigid motion.
@@ -44,6 +47,9 @@ class Frame:
     sequence: str | None = None
     name: str = ""
     mask: np.ndarray | None = None
+    normals: np.ndarray | None = None
+    glare: np.ndarray | None = None
+    semantics: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image = np.asarray(self.image)
@@ -56,8 +62,16 @@ class Frame:
             raise self._error(f"image has values from {sample.min():g} to {sample.max():g}, not in [0, 1]")
         object.__setattr__(self, "image", image.astype(np.float32, copy=False))
         size = image.shape[:2]
-        if self.mask is not None and (self.mask.dtype != bool or self.mask.shape != size):
-            raise self._error(f"mask is {self.mask.dtype} {self.mask.shape}, not bool {size}")
+        for name in ("mask", "glare"):
+            flags = getattr(self, name)
+            if flags is not None and (flags.dtype != bool or flags.shape != size):
+                raise self._error(f"{name} is {flags.dtype} {flags.shape}, not bool {size}")
+        if self.semantics is not None and (self.semantics.dtype.kind not in "iu" or self.semantics.shape != size):
+            raise self._error(f"semantics is {self.semantics.dtype} {self.semantics.shape}, not integers {size}")
+        if self.normals is not None:
+            if self.normals.shape != image.shape:
+                raise self._error(f"normals is {self.normals.shape}, not {image.shape}")
+            object.__setattr__(self, "normals", self.normals.astype(np.float32, copy=False))
         if self.depth is not None and self.depth.values.shape != size:
             raise self._error(f"depth is {self.depth.values.shape} but the image {size} (height, width)")
         if self.camera is not None and (self.camera.height, self.camera.width) != size:

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leadline.data.folder import DepthFormat, Folder, Images, open_mask
+from leadline.camera import Pinhole
+from leadline.data.folder import DepthFormat, Folder, Images, open_mask, write_frames
 from leadline.data.inputs import Inputs
+from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
+from leadline.frame import Frame
+from leadline.io.images import read_image
 from leadline.io.video import VideoWriter
 
 
@@ -103,3 +107,35 @@ def test_what_is_missing_is_named(scenes, options, expected, tmp_path):
     arguments = {"root": scenes} | options
     with pytest.raises(InputError, match=expected):
         Folder(**arguments)
+
+
+def test_written_frames_are_read_again(tmp_path):
+    rng = np.random.default_rng(0)
+    camera = Pinhole.from_fov(16, 12, 70)
+    image = np.rint(rng.random((12, 16, 3)) * 255).astype(np.float32) / 255
+    values = rng.uniform(5, 80, (12, 16)).astype(np.float32)
+    normals = np.tile(np.float32([0, 0.6, -0.8]), (12, 16, 1))
+    pose = np.eye(4)
+    pose[:3, 3] = 1, 2, 3
+    frame = Frame(
+        image, DepthMap(values, Kind.parse("metric-depth"), "mm", camera=camera), camera, pose, sequence="a", name="7",
+        normals=normals, glare=values > 60, semantics=(values > 40).astype(np.uint8),
+    )  # fmt: skip
+    assert write_frames(tmp_path, [frame, frame.replace(name="10")]) == ["a-7", "a-10"]
+    read = Folder(tmp_path)
+    assert [one.name for one in (read[0], read[1])] == ["a-7", "a-10"]
+    np.testing.assert_array_equal(read[0].image, image)
+    np.testing.assert_allclose(read[0].depth.values, values, atol=80 / 65534)
+    assert read[0].depth.unit == "mm"
+    assert read[0].camera == read[0].depth.camera == camera
+    np.testing.assert_allclose(np.loadtxt(tmp_path / "poses" / "a-7.txt"), pose)
+    np.testing.assert_allclose(read_image(tmp_path / "normals" / "a-7.png") / 127.5 - 1, normals, atol=0.01)
+    np.testing.assert_array_equal(read_image(tmp_path / "glare" / "a-7.png")[..., 0] > 0, values > 60)
+    np.testing.assert_array_equal(read_image(tmp_path / "semantics" / "a-7.png")[..., 0], values > 40)
+
+
+def test_only_images_and_depth_are_written_where_no_more_is_wanted(tmp_path):
+    image = np.zeros((12, 16, 3), np.float32)
+    depth = DepthMap(np.ones((12, 16)), Kind.parse("metric-depth"), "m")
+    write_frames(tmp_path, [Frame(image, depth, pose=np.eye(4), name="1")], truth=False)
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == ["depths/1.png", "images/1.png"]

@@ -323,3 +323,36 @@ def test_brightness_contrast_saturation() -> None:
     assert T.adjust_brightness(image, 9.0).max() == 1
     batch = torch.stack((image, image / 2))
     torch.testing.assert_close(T.adjust_contrast(batch, 1.3)[1], T.adjust_contrast(image / 2, 1.3))
+
+
+def surfaces(frame: Frame) -> Frame:
+    """The frame with everything else a renderer knows."""
+    rng = np.random.default_rng(3)
+    normals = rng.normal(size=(*frame.image.shape[:2], 3))
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+    return frame.replace(
+        normals=normals,
+        glare=rng.random(frame.image.shape[:2]) < 0.2,
+        semantics=rng.integers(0, 5, frame.image.shape[:2]),
+    )
+
+
+def test_what_is_known_of_surfaces_moves_along() -> None:
+    frame = surfaces(plane())
+    cropped = Crop(2, 3, 20, 30)(frame)
+    resized, padded = Resize(23, 31)(frame), Pad(1, 2, 3, 4)(frame)
+    rows, columns = ((np.arange(n) * 2 + 1) * o // (2 * n) for n, o in ((23, 45), (31, 60)))
+    for name in ("normals", "glare", "semantics"):
+        before = getattr(frame, name)
+        np.testing.assert_array_equal(getattr(cropped, name), before[2:22, 3:33])
+        np.testing.assert_array_equal(getattr(resized, name), before[np.ix_(rows, columns)])
+        np.testing.assert_array_equal(getattr(padded, name)[1:-2, 3:-4], before)
+
+
+def test_a_mirror_turns_normals_round() -> None:
+    frame = surfaces(plane())
+    flipped = HorizontalFlip(1.0)(frame)
+    np.testing.assert_array_equal(flipped.normals, frame.normals[:, ::-1] * np.float32([-1, 1, 1]))
+    np.testing.assert_array_equal(flipped.semantics, frame.semantics[:, ::-1])
+    again = HorizontalFlip(1.0)(flipped)
+    np.testing.assert_array_equal(again.normals, frame.normals)

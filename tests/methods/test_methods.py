@@ -7,7 +7,9 @@ import itertools
 import pytest
 import torch
 
+from leadline.data.folder import Folder
 from leadline.depth import Kind
+from leadline.errors import ConfigError
 from leadline.foundation.base import DepthModel
 from leadline.methods.base import StudentOptions, judge, warmup_cosine
 from leadline.methods.litenet import LiteNet, Trinity
@@ -160,3 +162,19 @@ def test_the_learning_rate_warms_up_and_ends_at_zero():
     assert rates.index(1) == 9
     assert rates[200] == 0
     assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
+
+
+def test_metric_depth_can_be_learned_up_to_its_scale_alone(scenes, tmp_path):
+    method = Supervised(TINY, kind="scale-invariant-depth")
+    frames = Folder(scenes)
+    method.prepare(frames, [0], (64, 64), tmp_path)
+    assert method.student_kind() == (Kind.parse("scale-invariant-depth"), "arbitrary")
+    method.make_student(torch.tensor([1.0, 2.0, 3.0]))
+    torch.manual_seed(0)
+    outputs = [torch.rand(2, 1, 32, 32) + 1]
+    target, mask = torch.rand(2, 1, 32, 32) + 1, torch.ones(2, 1, 32, 32, dtype=torch.bool)
+    once, twice = (method.losses(outputs, target * scale, mask, None) for scale in (1.0, 7.0))
+    for name in once:
+        torch.testing.assert_close(once[name], twice[name])
+    with pytest.raises(ConfigError, match="cannot be asked for"):
+        Supervised(TINY, kind="affine-invariant-depth")

@@ -13,8 +13,9 @@ from leadline.data.folder import Folder, Images
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
-from leadline.methods.base import Optimiser, StudentOptions
+from leadline.methods.base import StudentOptions
 from leadline.methods.litenet import LiteNet
+from leadline.methods.optimiser import Optimiser
 from leadline.methods.supervised import Supervised
 from leadline.training import fit
 from leadline.training.options import FitOptions

@@ -23,9 +23,13 @@ COMMANDS = {
     "predict": "depth of images, folders, videos, webcams",
     "evaluate": "how right a model is, by a protocol",
     "export": "write a model for another runtime, checked against torch",
-    "demo": "the whole job on real photographs that need no download",
+    "synth": "render a world with exact truth",
+    "demo": "the whole job, on a world that is rendered and on photographs, with a page that shows it",
     "info": "what a model is, where it comes from, what it may be used for",
 }
+
+#: The bundled model that is used where none is named.
+BUNDLED = "tract-teacher"
 
 
 def main(arguments: list[str] | None = None) -> int:

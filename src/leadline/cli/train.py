@@ -74,6 +74,6 @@ def main(arguments: list[str]) -> int:
     noted["fit"] = config.fit.settings()
     run(
         config.method, config.data, config.fit, config.out, {"recipe": Path(recipe).stem, **noted}, config.holdout,
-        config.augmentation, f"{len(config.data)} images",
+        config.augmentation, config.data.describe(),
     )  # fmt: skip
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from leadline.data.transforms import nearest_pixels
 from leadline.depth import DepthMap, Kind, check_unit
 from leadline.errors import InputError
 from leadline.frame import Frame
-from leadline.io.depth_files import DEPTH_SUFFIXES, read_depth
-from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image
+from leadline.io.atomic import writing
+from leadline.io.depth_files import DEPTH_SUFFIXES
+from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image, write_image
 from leadline.io.inputs import natural_key
 
 
@@ -47,9 +48,7 @@ class DepthFormat:
         Raises:
             InputError: the file cannot be read as depth.
         """
-        values, valid, meta = read_depth(path, scale=self.scale, invalid=self.invalid)
-        kind, unit = meta.get("kind", self.kind), meta.get("unit", self.unit)
-        return DepthMap(values, Kind.parse(kind), unit, valid)
+        return DepthMap.load(path, kind=self.kind, unit=self.unit, scale=self.scale, invalid=self.invalid)
 
 
 class Images:
@@ -61,6 +60,9 @@ class Images:
         drop_highlights: leave out wet highlights too, for endoscopy; elsewhere white things would be lost.
     """
 
+    #: What models trained on them may be used for.
+    licence = "that of the data it was trained on"
+
     def __init__(self, paths: Sequence[Path], mask: str = "none", drop_highlights: bool = False) -> None:
         self.paths = list(paths)
         self.mask = open_mask(mask, self.paths)
@@ -68,6 +70,10 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def describe(self) -> str:
+        """What they are, in words, for the card of a model."""
+        return f"{len(self)} images"
 
     def fingerprint(self) -> str:
         """Number and names of the files, to tell whether a run that goes on has the same data."""
@@ -102,7 +108,8 @@ class Folder(Images):
         depths: glob of the depth files in it. An image and a depth file belong together when what stands for the ``*``
             (or, where the globs differ by more, the file name up to its first dot) is the same.
         depth: what the numbers in the files mean.
-        intrinsics: a camera file for all images (see ``leadline.camera.Camera.load``).
+        intrinsics: a camera file for all images (see ``leadline.camera.Camera.load``); by default what the depth files
+            say, where leadline wrote them.
         mask: which pixels carry picture, see :func:`open_mask`.
         drop_highlights: leave out wet highlights too.
         every: use one in so many images.
@@ -146,12 +153,65 @@ class Folder(Images):
         """The frame of one image, its depth resized to it where sizes differ."""
         frame = super().__getitem__(index)
         height, width = frame.image.shape[:2]
-        camera = Camera.load(self.intrinsics, width, height) if self.intrinsics else None
         truth = self.depth.read(self.depth_paths[index])
+        if self.intrinsics:
+            camera: Camera | None = Camera.load(self.intrinsics, width, height)
+        else:
+            camera = _fitted(truth.camera, width, height, self.depth_paths[index])
         # Nearest, not interpolated: values between two surfaces exist on neither.
         pick = nearest_pixels(truth.shape, (height, width))
         truth = DepthMap(truth.values[pick], truth.kind, truth.unit, truth.valid[pick], camera)
         return frame.replace(depth=truth, camera=camera)
+
+
+def _fitted(camera: Camera | None, width: int, height: int, path: Path) -> Camera | None:
+    try:
+        return camera.fit(width, height) if camera else None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> list[str]:
+    """Write frames as :class:`Folder` reads them.
+
+    ``images/NAME.png`` and ``depths/NAME.png`` (16 bits up to the map's largest depth, with kind, unit and
+    camera), where NAME is ``SEQUENCE-FRAME``. With ``truth`` whatever else is known: ``normals/NAME.png``, (n + 1) / 2
+    in camera axes; ``glare/NAME.png``, white where a highlight hides the surface; ``semantics/NAME.png``, the class of
+    each pixel; and ``poses/NAME.txt``, 4x4 camera-to-world.
+
+    Returns:
+        The names.
+
+    Raises:
+        InputError: a file cannot be written, or a class does not fit into 8 bits.
+    """
+    names = []
+    for frame in frames:
+        name = "-".join(part for part in (frame.sequence, frame.name) if part)
+        write_image(root / "images" / f"{name}.png", _bytes(frame.image))
+        if frame.depth is not None:
+            frame.depth.save(root / "depths" / f"{name}.png")
+        if truth and frame.normals is not None:
+            write_image(root / "normals" / f"{name}.png", _bytes(frame.normals / 2 + 0.5))
+        if truth and frame.glare is not None:
+            write_image(root / "glare" / f"{name}.png", _grey(frame.glare * 255))
+        if truth and frame.semantics is not None:
+            if not 0 <= frame.semantics.min() <= frame.semantics.max() <= 255:
+                raise InputError(f"{root / 'semantics' / name}.png: classes outside 0..255 do not fit into the file")
+            write_image(root / "semantics" / f"{name}.png", _grey(frame.semantics))
+        if truth and frame.pose is not None:
+            with writing(root / "poses" / f"{name}.txt") as temporary:
+                np.savetxt(temporary, frame.pose, "%.9g")
+        names.append(name)
+    return names
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(values * 255).astype(np.uint8)
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def open_mask(spec: str, paths: Sequence[Path]) -> np.ndarray | None:

@@ -71,7 +71,7 @@ def _move(
     camera: Callable[[Camera], Camera],
     **changes: Any,
 ) -> Frame:
-    """``frame`` with its image (H, W, 3), (H, W) labels and cameras moved, and further fields changed."""
+    """``frame`` with its image (H, W, 3), its labels (H, W, ...) and cameras moved, and further fields changed."""
     depth = frame.depth
     if depth is not None:
         depth = dataclasses.replace(
@@ -84,8 +84,10 @@ def _move(
         "image": image(frame.image),
         "depth": depth,
         "camera": None if frame.camera is None else camera(frame.camera),
-        "mask": None if frame.mask is None else labels(frame.mask),
     }
+    for name in ("mask", "normals", "glare", "semantics"):
+        known = getattr(frame, name)
+        moved[name] = None if known is None else labels(known)
     return frame.replace(**moved | changes)
 
 
@@ -264,7 +266,7 @@ class Pad(Transform):
         return _move(
             frame,
             image=lambda image: np.pad(image, (*borders, (0, 0))),
-            labels=lambda labels: np.pad(labels, borders),
+            labels=lambda labels: np.pad(labels, (*borders, (0, 0))[: labels.ndim]),
             camera=lambda camera: camera.pad(self.top, self.bottom, self.left, self.right),
         )
 
@@ -294,7 +296,10 @@ class HorizontalFlip(Transform):
             return np.ascontiguousarray(array[:, ::-1])
 
         pose = None if frame.pose is None else mirror(frame.pose)
-        return _move(frame, flip, flip, lambda camera: camera.flip(), pose=pose)
+        flipped = _move(frame, flip, flip, lambda camera: camera.flip(), pose=pose)
+        if flipped.normals is None:
+            return flipped
+        return flipped.replace(normals=flipped.normals * np.array([-1, 1, 1], np.float32))
 
 
 class ColourJitter(Transform):

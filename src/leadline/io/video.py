@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -296,3 +297,22 @@ def _open_webcam(number: int) -> av.container.InputContainer:
     if "v4l2" not in av.formats_available:
         raise InputError(f"webcam {number}: this build of PyAV cannot read webcams (no v4l2)")
     return av.open(device, format="v4l2")
+
+
+def write_video(path: Path, fps: Fraction | float, images: Iterable[NDArray[np.uint8]]) -> Path:
+    """Write pictures (H, W, 3) of one size as a video; see :class:`VideoWriter`.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: there is no picture, or the file cannot be written.
+    """
+    images = iter(images)
+    first = next(images, None)
+    if first is None:
+        raise InputError(f"{path}: a video needs at least one picture")
+    with VideoWriter(path, fps, (first.shape[0], first.shape[1])) as writer:
+        for image in itertools.chain([first], images):
+            writer.write(image)
+    return path

@@ -19,6 +19,7 @@ from leadline.checkpoint import Card
 from leadline.data.folder import Images
 from leadline.data.samples import Frames
 from leadline.depth import Kind
+from leadline.methods.optimiser import Optimiser
 from leadline.metrics.depth import depth_errors
 from leadline.metrics.robust import robust_error
 from leadline.networks import create, has_pretrained
@@ -45,23 +46,6 @@ class StudentOptions:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Optimiser:
-    """AdamW with a linear warm-up and a cosine to zero.
-
-    Args:
-        lr: highest learning rate.
-        weight_decay: of matrices and filters; biases and norms have none.
-        warmup: part of the steps that warm up.
-        clip: largest norm of the gradient.
-    """
-
-    lr: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.05
-    clip: float = 1.0
-
-
 class Method(lightning.LightningModule, ABC):
     """A student, and the losses it is trained with.
 
@@ -75,6 +59,7 @@ class Method(lightning.LightningModule, ABC):
 
     student: Student
     origin: Card | None = None
+    data_licence: str = Images.licence
 
     def __init__(self, student: StudentOptions, optimiser: Optimiser) -> None:
         super().__init__()
@@ -117,7 +102,7 @@ class Method(lightning.LightningModule, ABC):
 
     def licence(self) -> str:
         """What the trained weights may be used for: the terms of what they started from travel with them."""
-        return self.origin.licence if self.origin else "that of the data it was trained on"
+        return self.origin.licence if self.origin else self.data_licence
 
     def teacher_card(self) -> dict[str, str]:
         """Name, licence and kind of the teacher, for the card; empty where there is none."""

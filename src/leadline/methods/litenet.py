@@ -26,7 +26,8 @@ from leadline.losses.gradient import gradient_matching
 from leadline.losses.normalise import normalised_pair
 from leadline.losses.spatial import ranking, trimmed
 from leadline.losses.spectral import fourier, haar
-from leadline.methods.base import Method, Optimiser, StudentOptions, as_depth, resized
+from leadline.methods.base import Method, StudentOptions, as_depth, resized
+from leadline.methods.optimiser import Optimiser
 
 
 @dataclass(frozen=True)

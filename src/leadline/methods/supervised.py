@@ -11,12 +11,15 @@ from torch import Tensor
 
 from leadline.data.folder import Images
 from leadline.data.samples import Frames
-from leadline.depth import Kind
-from leadline.errors import InputError
+from leadline.depth import ARBITRARY, Kind
+from leadline.errors import ConfigError, InputError
 from leadline.losses.gradient import gradient_matching
 from leadline.losses.silog import silog
 from leadline.losses.ssi import ssi_gradient, ssi_robust
-from leadline.methods.base import Method, Optimiser, StudentOptions, as_depth, resized
+from leadline.methods.base import Method, StudentOptions, as_depth, resized
+from leadline.methods.optimiser import Optimiser
+
+UP_TO_SCALE = Kind("depth", "scale")
 
 
 class Supervised(Method):
@@ -25,6 +28,8 @@ class Supervised(Method):
 
     Args:
         student: which network.
+        kind: ``scale-invariant-depth`` learns metric depth only up to its scale, for images of many cameras, which do
+            not tell their scale; by default what the depth files hold.
         gradient: weight of the gradient matching over four scales.
         coarse: how much less each coarser output of the student weighs.
         optimiser: how the student is optimised.
@@ -33,11 +38,15 @@ class Supervised(Method):
     def __init__(
         self,
         student: StudentOptions = StudentOptions(),
+        kind: str | None = None,
         gradient: float = 0.1,
         coarse: float = 0.5,
         optimiser: Optimiser = Optimiser(),
     ) -> None:
         super().__init__(student, optimiser)
+        if kind not in (None, str(UP_TO_SCALE)):
+            raise ConfigError(f"kind: '{kind}' cannot be asked for; leave it out, or say {UP_TO_SCALE}")
+        self.up_to_scale = kind is not None
         self.gradient = gradient
         self.coarse = coarse
 
@@ -52,11 +61,15 @@ class Supervised(Method):
         truth = frames[used[0]].depth
         if truth is None:
             raise InputError(f"{frames.paths[used[0]]}: supervised training needs depth, and this image has none")
-        self.kind, self.unit = truth.kind, truth.unit
+        self.kind, self.unit, self.data_licence = truth.kind, truth.unit, frames.licence
+        if self.up_to_scale and truth.kind.up_to == "affine":
+            raise InputError(f"{frames.paths[used[0]]}: an {truth.kind} map cannot be learned as {UP_TO_SCALE}")
         return frames, {}
 
     def student_kind(self) -> tuple[Kind, str]:
-        """That of the depth files; disparity that is not affine is learned as depth."""
+        """That of the depth files, or less; disparity that is not affine is learned as depth."""
+        if self.up_to_scale:
+            return UP_TO_SCALE, ARBITRARY
         if self.kind.up_to == "affine":
             return self.kind, self.unit
         return Kind("depth", self.kind.up_to), self.unit.removeprefix("1/")

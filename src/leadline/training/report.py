@@ -13,6 +13,7 @@ from torch import Tensor
 from leadline.data.samples import Samples, judging_loader, to_device
 from leadline.depth import Kind
 from leadline.methods.base import Method, judge
+from leadline.metrics.mean_map import MeanMap
 
 
 @dataclass(frozen=True)
@@ -102,22 +103,13 @@ def report(method: Method, samples: Samples, train: Sequence[int], kept: Sequenc
 
 def mean_map(method: Method, samples: Samples, train: Sequence[int], kind: Kind) -> Tensor:
     """(1, 1, H, W) mean of the training targets, each normalised by what its kind knows."""
-    total = count = torch.zeros(())
+    mean = MeanMap(kind)
     for batch in judging_loader(samples, train, 8):
         target = method.targets(to_device(batch, method.device)).cpu()
         known = torch.isfinite(target) & batch["mask"]
-        for values, valid in zip(target, known, strict=True):
-            if not valid.any():
-                continue
-            median = values[valid].median()
-            if kind.up_to == "affine":
-                values = (values - median) / (values[valid] - median).abs().mean().clamp_min(1e-12)
-            else:
-                values = torch.log(values) - (torch.log(median) if kind.up_to == "scale" else 0)
-            total = total + torch.where(valid, values, 0)
-            count = count + valid
-    mean = (total / count.clamp_min(1))[None]
-    return mean if kind.up_to == "affine" else mean.exp()
+        for values, valid in zip(target[:, 0], known[:, 0], strict=True):
+            mean.add(values, valid)
+    return mean.compute()[None, None]
 
 
 def _batch(method: Method, samples: Samples, indices: Sequence[int]) -> dict[str, Any]:

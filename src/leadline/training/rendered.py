@@ -1,0 +1,134 @@
+"""Worlds as training data: rendered once, by several processes, into a folder that is then like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from leadline import worlds
+from leadline.data.folder import Folder, write_frames
+from leadline.errors import ConfigError
+from leadline.frame import Frame
+from leadline.io.atomic import writing
+from leadline.io.cache import cache_folder
+
+
+class Rendered(Folder):
+    """Clips of a world, as images with metric depth. The first use renders them; later ones find them.
+
+    Args:
+        world: a name of ``leadline.worlds.names()``.
+        clips: how many places.
+        frames: frames of each clip.
+        seed: of the first place; the others follow.
+        rate: frames a second; low, so that frames differ.
+        height: of the images.
+        width: of the images.
+        root: folder to keep them in; by default one in ``~/.cache/leadline`` whose name says all of this.
+        processes: how many render; 0 takes every core.
+
+    Raises:
+        ConfigError: no such world, nothing to render, or ``root`` holds these clips rendered otherwise.
+    """
+
+    licence = "apache-2.0"
+
+    def __init__(
+        self,
+        world: str = "tract",
+        clips: int = 100,
+        frames: int = 8,
+        seed: int = 0,
+        rate: float = 2.0,
+        height: int = 256,
+        width: int = 320,
+        root: Path | None = None,
+        processes: int = 0,
+    ) -> None:
+        if root is None:
+            kind = f"{world}-{worlds.create(world).version}"
+            root = cache_folder() / f"{kind}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
+        place = worlds.create(world, height=height, width=width, rate=rate)
+        render(place, range(seed, seed + clips), frames, root, truth=False, processes=processes)
+        super().__init__(root)
+        wanted: set[str] = set()
+        for number in range(seed, seed + clips):
+            wanted.update(json.loads(_note(root, place, number).read_text())["names"])
+        kept = [index for index, path in enumerate(self.paths) if path.stem in wanted]
+        self.paths, self.depth_paths = ([files[index] for index in kept] for files in (self.paths, self.depth_paths))
+        self._clips = (
+            f"{clips} clips of {frames} frames of the rendered world '{world}', seeds {seed} to {seed + clips - 1}"
+        )
+
+    def describe(self) -> str:
+        """Which clips they are."""
+        return self._clips
+
+
+def render(
+    world: worlds.World, seeds: Sequence[int], frames: int, root: Path, truth: bool = True, processes: int = 0
+) -> int:
+    """Render clips into a folder, in the layout of :class:`Folder`; clips that are there already are left alone.
+
+    Args:
+        world: the kind of place.
+        seeds: one clip each.
+        frames: of each clip.
+        root: the folder.
+        truth: write everything that is known, not only images and depth.
+        processes: how many render; 0 takes every core.
+
+    Returns:
+        How many clips were rendered.
+
+    Raises:
+        ConfigError: nothing to render, or the folder holds one of these clips rendered otherwise.
+        InputError: a file cannot be written.
+    """
+    if not seeds or frames < 1:
+        raise ConfigError(f"frames: {len(seeds)} clips of {frames} frames are nothing to render")
+    if min(seeds) < 0:
+        raise ConfigError(f"seed: {min(seeds)} is negative; seeds are 0 and above")
+    settings = {"version": world.version, **asdict(world), "frames": frames, "truth": truth}
+    missing = [seed for seed in seeds if not _is_done(root, world, seed, settings)]
+    if not missing:
+        return 0
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say(f"rendering {len(missing)} clips of {frames} frames into {root}")
+    work = partial(_write, root=root, truth=truth)
+    clips = worlds.each_clip(world, missing, frames, work, processes)
+    for number, (seed, names) in enumerate(zip(missing, clips, strict=True), 1):
+        with writing(_note(root, world, seed)) as temporary:
+            temporary.write_text(json.dumps({"settings": settings, "names": names}, indent=1))
+        if number % max(1, len(missing) // 10) == 0:
+            say(f"{number} of {len(missing)} clips rendered")
+    return len(missing)
+
+
+def _write(clip: Sequence[Frame], root: Path, truth: bool) -> list[str]:
+    return write_frames(root, clip, truth)
+
+
+def _note(root: Path, world: worlds.World, seed: int) -> Path:
+    """The file that says a clip is whole: written last, it holds its settings and the names of its frames."""
+    return root / "clips" / f"{world.name}-{seed:06d}.json"
+
+
+def _is_done(root: Path, world: worlds.World, seed: int, settings: dict[str, Any]) -> bool:
+    note = _note(root, world, seed)
+    if not note.is_file():
+        return False
+    then = json.loads(note.read_text())["settings"]
+    for key, now in json.loads(json.dumps(settings)).items():
+        if then.get(key) != now:
+            raise ConfigError(
+                f"{root}: holds this clip with another '{key}' ({then.get(key)}, now {now}); give another folder, or "
+                "delete that one"
+            )
+    return True

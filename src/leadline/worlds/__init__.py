@@ -1,0 +1,36 @@
+"""Procedural places with exact truth. A new one is one file here with a subclass of World."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leadline.discover import find
+from leadline.errors import ConfigError, suggest
+from leadline.worlds.base import World, each_clip
+
+__all__ = ["World", "create", "each_clip", "names"]
+
+
+def names() -> list[str]:
+    """The worlds there are."""
+    return sorted(_worlds())
+
+
+def create(name: str, **options: Any) -> World:
+    """The world called ``name``.
+
+    Args:
+        name: one of ``names()``.
+        options: fields of its class, such as ``height``, ``width`` and ``sensor``.
+
+    Raises:
+        ConfigError: there is no such world, or an option is impossible.
+    """
+    worlds = _worlds()
+    if name not in worlds:
+        raise ConfigError(f"world: no world '{name}'{suggest(name, worlds)}; there is {', '.join(sorted(worlds))}")
+    return worlds[name](**options)
+
+
+def _worlds() -> dict[str, type[World]]:
+    return {world.name: world for world in find(__name__, World)}  # type: ignore[type-abstract]
