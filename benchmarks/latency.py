@@ -17,7 +17,6 @@ import os
 import platform
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +34,7 @@ from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
 from leadline.io.atomic import writing
 from leadline.networks import create
+from leadline.runtime.timing import measure
 
 THREADS = 2
 SIZE = (256, 320)
@@ -140,19 +140,6 @@ def peer(name: str) -> Path | None:
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     path = Path(os.environ.get("LEADLINE_DATA", default)) / "peers" / f"{name}.tflite"
     return path if path.is_file() else None
-
-
-def measure(runs: dict[tuple[str, str], Run], rounds: int, iterations: int) -> dict[tuple[str, str], list[float]]:
-    """Milliseconds of every call."""
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
-    for _ in range(rounds):
-        for key, run in runs.items():
-            run()  # brings weights back into the caches
-            for _ in range(iterations):
-                start = time.perf_counter()
-                run()
-                times[key].append(1000 * (time.perf_counter() - start))
-    return times
 
 
 def report(times: dict[tuple[str, str], list[float]], out: Path | None) -> None:

@@ -6,6 +6,7 @@ licence, and nothing in it can run code.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -102,10 +103,19 @@ def save(path: str | os.PathLike[str], weights: dict[str, torch.Tensor], card: C
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {KEY: card.to_json()})
 
 
+@functools.cache
+def bundled() -> dict[str, Path]:
+    """The checkpoints that come with leadline, by name."""
+    folder = Path(__file__).parent / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
 def locate(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint file at ``path``: itself, or ``model.safetensors`` in that folder."""
-    path = Path(path)
-    return path / FILE if path.is_dir() else path
+    """The checkpoint at ``path``: itself, ``model.safetensors`` in that folder, or the bundled one so named."""
+    file = Path(path)
+    if file.is_dir():
+        return file / FILE
+    return file if file.exists() else bundled().get(str(path), file)
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadline.cli import make_parser, parse
 
 if TYPE_CHECKING:
-    from leadline.protocols.folder import Result
+    from leadline.protocols.folder import Predict, Result
 
 #: Columns of the table, with their headings; the file has all of them.
 COLUMNS = {
@@ -44,6 +45,7 @@ def evaluate(
     mask: str = "none",
     drop_highlights: bool = False,
     every: int = 1,
+    baseline: Path | None = None,
     out: Path = Path("evaluation"),
     worst: int = 6,
     runtime: str = "torch",
@@ -51,7 +53,7 @@ def evaluate(
     threads: int | None = None,
     card: Path | None = None,
     kind: str | None = None,
-) -> None:
+) -> list[Result]:
     """Judge models on images with true depth: a table, ``result.json`` and the worst cases as pictures.
 
     Args:
@@ -71,6 +73,8 @@ def evaluate(
         mask: ``none``, ``auto`` (dark surround of endoscope images) or an image file, white = judge.
         drop_highlights: leave wet highlights out, for endoscopy.
         every: judge one in so many images.
+        baseline: folder of other images with depth, laid out like ``data``: their mean depth map is judged too, as an
+            answer to every image. A model that does not beat it has learned nothing.
         out: folder to write to.
         worst: how many of the worst images become pictures.
         runtime: ``torch``, ``onnx`` or ``openvino``.
@@ -78,12 +82,16 @@ def evaluate(
         threads: most threads to use.
         card: card of a network file, where none lies beside it.
         kind: kind of a transformers model leadline does not know.
+
+    Returns:
+        What was found: a result for each model, then the baseline's.
     """
     import leadline
     from leadline.data.folder import DepthFormat, Folder
     from leadline.errors import ConfigError
     from leadline.io.atomic import writing
     from leadline.io.images import write_image
+    from leadline.protocols.baseline import MeanDepth
     from leadline.protocols.folder import FolderProtocol
     from leadline.protocols.worst import worst_cases
 
@@ -91,17 +99,27 @@ def evaluate(
         raise ConfigError(f"protocol: '{protocol}' is not known; there is folder")
     rules = FolderProtocol(align, min_depth, max_depth)
     form = DepthFormat(depth_kind, depth_unit, depth_scale, tuple(depth_invalid) if depth_invalid else None)
-    frames = Folder(data, images, depths, form, mask=mask, drop_highlights=drop_highlights, every=every)
+    layout = partial(Folder, images=images, depths=depths, depth=form, mask=mask, drop_highlights=drop_highlights)
+    frames = layout(data, every=every)
+    mean = None
+    if baseline is not None:  # before the models, so that nothing they took is lost where it cannot be had
+        mean = MeanDepth(layout(baseline), frames[0].depth.to_depth().unit)  # type: ignore[union-attr]
     results: list[Result] = []
-    for spec in model:
-        predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
-        result = rules.evaluate(predictor.model.name, predictor.predict, frames)
+
+    def judge(name: str, predict: Predict) -> Result:
+        result = rules.evaluate(name, predict, frames)
         results.append(result)
         if worst:
-            write_image(
-                out / f"worst-{result.model.replace('/', '_')}.png",
-                worst_cases(rules, predictor.predict, frames, result, worst),
-            )
+            picture = worst_cases(rules, predict, frames, result, worst)
+            write_image(out / f"worst-{name.replace('/', '_')}.png", picture)
+        return result
+
+    for spec in model:
+        predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
+        judge(predictor.model.name, predictor.predict)
+    if mean is not None:
+        metric = all(result.protocol["alignment"] == "none" for result in results)
+        judge("mean depth", mean.metric if metric else mean.relative)
     with writing(out / "result.json") as temporary:
         temporary.write_text(json.dumps([_plain(vars(result)) for result in results], indent=1))
     print(table(results))
@@ -111,6 +129,7 @@ def evaluate(
                 f"without truth in range: {len(result.without_truth)} images, {', '.join(result.without_truth[:5])} ..."
             )
     print(f"{out}/result.json: every image; {out}/worst-*.png: the worst")
+    return results
 
 
 def table(results: list[Result]) -> str:

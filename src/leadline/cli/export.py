@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leadline.cli import make_parser, parse
+from leadline.cli import BUNDLED, make_parser, parse
 
 
 def main(arguments: list[str]) -> int:
@@ -15,20 +15,25 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def export(model: str, out: Path, to: str = "onnx") -> None:
+def export(out: Path, model: str = BUNDLED, to: str = "onnx") -> None:
     """Write a model for another runtime and compare it with torch; a file that computes something else is not kept.
 
     Args:
-        model: a leadline checkpoint or folder.
-        out: file to write: .onnx, or .xml for OpenVINO.
-        to: ``onnx`` or ``openvino``.
+        out: file to write: .onnx, .xml for OpenVINO, .safetensors for half.
+        model: a leadline checkpoint, a folder with one, or the name of a bundled one.
+        to: ``onnx``, ``openvino``, or ``half``: a checkpoint of half the size, its weights 16-bit floats.
     """
     from leadline.errors import ConfigError, suggest
     from leadline.export import onnx
+    from leadline.export.half import export_half
     from leadline.foundation.leadline_model import LeadlineModel
     from leadline.foundation.licences import is_restricted
 
-    writers = {"onnx": (onnx.export_onnx, ".onnx"), "openvino": (onnx.export_openvino, ".xml")}
+    writers = {
+        "onnx": (onnx.export_onnx, ".onnx"),
+        "openvino": (onnx.export_openvino, ".xml"),
+        "half": (export_half, ".safetensors"),
+    }
     if to not in writers:
         raise ConfigError(f"to: '{to}' is none of {', '.join(writers)}{suggest(to, writers)}")
     write, suffix = writers[to]

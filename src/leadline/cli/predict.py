@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from leadline.cli import failed, make_parser, parse
+from leadline.cli import BUNDLED, failed, make_parser, parse
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
 
 def predict(
     inputs: list[str],
-    model: str,
+    model: str = BUNDLED,
     out: Path = Path("predictions"),
     formats: list[str] = ["png", "colour"],  # noqa: B006 - never changed
     runtime: str = "torch",
@@ -41,7 +41,7 @@ def predict(
     Args:
         inputs: what to look at.
         model: a leadline checkpoint or folder, an exported .onnx or .xml, a network file with a card, a folder or
-            hub name of a transformers depth model.
+            hub name of a transformers depth model; by default the bundled one, which knows the inside of tubes only.
         out: folder to write to.
         formats: what to write.
         runtime: ``torch``, ``onnx`` or ``openvino``.
@@ -66,6 +66,9 @@ def predict(
     from leadline.runtime.writing import ImageWriter, check_formats, predict_video
 
     check_formats(formats)
+    if model == BUNDLED:
+        note = "learned from rendered endoscopy alone; what it says of anything else is not to be trusted"
+        print(f"leadline: note: {BUNDLED} {note}", file=sys.stderr)
     items = find_inputs(inputs)
     if intrinsics is not None and not Path(intrinsics).is_file():
         raise InputError(f"{intrinsics}: no such camera file")

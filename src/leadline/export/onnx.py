@@ -7,22 +7,15 @@ import os
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from leadline.checkpoint import KEY
 from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
-from leadline.errors import ConfigError, LeadlineError
+from leadline.errors import ConfigError
+from leadline.export.parity import check_parity
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.io.atomic import writing
-
-#: Largest difference to torch that is allowed, as a part of the output's range.
-TOLERANCE = 1e-3
-
-
-class ParityError(LeadlineError):
-    """An exported file does not compute what torch computes."""
 
 
 def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
@@ -84,32 +77,3 @@ def export_openvino(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
         with writing(Path(out).with_suffix(".bin")) as weights, writing(out) as temporary:
             openvino.serialize(network, str(temporary), str(weights))
             return check_parity(model, OpenVINOSession(temporary, weights=weights), str(out))
-
-
-def check_parity(model: LeadlineModel, session: OnnxSession | OpenVINOSession, where: str) -> float:
-    """Compare a session with torch on images of several sizes and batches.
-
-    Returns:
-        The largest difference, as a part of the output's range.
-
-    Raises:
-        ParityError: it is above ``TOLERANCE``; the message names the size.
-    """
-    height, width = model.card.input_size
-    worst = 0.0
-    random = np.random.default_rng(0)
-    for batch, h, w in ((1, height, width), (2, height + 32, width), (1, height - 5, width + 7)):
-        # Smooth random pictures: white noise would hide errors of resizing.
-        coarse = torch.from_numpy(random.random((batch, 3, 12, 16), np.float32))
-        image = torch.nn.functional.interpolate(coarse, (h, w), mode="bicubic").clamp(0, 1)
-        with torch.inference_mode():
-            expected = model.student(image).numpy()
-        (given,) = session(image.numpy())
-        difference = float(np.abs(given - expected).max() / max(1e-12, float(np.ptp(expected))))
-        if given.shape != expected.shape or not difference <= TOLERANCE:
-            raise ParityError(
-                f"{where}: not written: for an image of {w}x{h} the exported network differs from torch by "
-                f"{difference:.2e} of the output's range (at most {TOLERANCE:g} is allowed)"
-            )
-        worst = max(worst, difference)
-    return worst

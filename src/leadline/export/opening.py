@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from leadline.errors import ConfigError, suggest
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
+from leadline.io.cache import cache_folder
 
 RUNTIMES = ("torch", "onnx", "openvino")
-
-
-def cache_folder() -> Path:
-    """Where exported checkpoints are kept: LEADLINE_CACHE, by default ``~/.cache/leadline``."""
-    return Path(os.environ.get("LEADLINE_CACHE") or Path.home() / ".cache" / "leadline")
 
 
 def open_model(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leadline.checkpoint import bundled, locate, read_card
 from leadline.errors import ConfigError, InputError, suggest
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def load(
     """The depth model that ``spec`` names.
 
     Args:
-        spec: a leadline checkpoint (.safetensors file, or a folder that holds one), a network file (.onnx,
-            .tflite, OpenVINO .xml), a folder of a transformers model, or the hub's name of a
+        spec: a leadline checkpoint (.safetensors file, a folder that holds one, or the name of a bundled one), a
+            network file (.onnx, .tflite, OpenVINO .xml), a folder of a transformers model, or the hub's name of a
             checkpoint or transformers model.
         card: what a network file takes and gives, or the YAML file that says so; by default the one inside or
             beside it.
@@ -81,15 +82,13 @@ def load(
 
 
 def is_checkpoint(path: Path) -> bool:
-    """A .safetensors file, or a folder whose model.safetensors is leadline's and not a hub model's."""
-    if path.is_file():
-        return path.suffix.lower() == CHECKPOINT
-    if not (path / "model.safetensors").is_file():
+    """A .safetensors file, a folder whose model.safetensors is leadline's and not a hub model's, or a bundled name."""
+    if not path.is_dir():
+        return locate(path).is_file() and locate(path).suffix.lower() == CHECKPOINT
+    if not locate(path).is_file():
         return False
     if not (path / "config.json").is_file():
         return True
-    from leadline.checkpoint import read_card
-
     try:
         read_card(path)
     except InputError:
@@ -106,7 +105,8 @@ def _like_hub_name(spec: str) -> bool:
 
 def _nothing(path: Path) -> str:
     possible = (
-        f"a model is a leadline checkpoint ({CHECKPOINT} or a folder with model{CHECKPOINT}), a network file "
+        f"a model is a leadline checkpoint ({CHECKPOINT} or a folder with model{CHECKPOINT}), a bundled one "
+        f"({', '.join(bundled())}), a network file "
         f"({', '.join(NETWORK_FILES)}), a folder with a transformers config.json, or a hub name such as "
         "depth-anything/Depth-Anything-V2-Small-hf"
     )
@@ -115,4 +115,5 @@ def _nothing(path: Path) -> str:
     if path.is_file():
         return f"{path}: not a model file; {possible}"
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    names += bundled()
     return f"{path}: no such file or folder{suggest(path.name, names)}; {possible}"

@@ -8,7 +8,7 @@ from torch import Tensor
 from leadline.metrics.depth import masked_mean
 
 
-def _normalised(values: Tensor, mask: Tensor) -> Tensor:
+def normalised(values: Tensor, mask: Tensor) -> Tensor:
     """``(x - median(x)) / mean|x - median(x)|``; NaN for a map that is constant over its mask."""
     median = torch.where(mask, values, torch.nan).flatten(-2).nanmedian(dim=-1).values
     centred = values - median[..., None, None]
@@ -34,4 +34,4 @@ def robust_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         >>> robust_error(2 * target + 1, target, target >= 0)
         tensor(0.)
     """
-    return masked_mean((_normalised(pred, mask) - _normalised(target, mask)).abs(), mask)
+    return masked_mean((normalised(pred, mask) - normalised(target, mask)).abs(), mask)
