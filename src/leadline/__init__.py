@@ -43,8 +43,8 @@ def load(
     """A model ready to predict.
 
     Args:
-        model: a leadline checkpoint or folder, an exported .onnx or OpenVINO .xml file, a network file with a card
-            beside it, a folder or hub name of a transformers depth model.
+        model: a leadline checkpoint or folder, the name of a bundled one, an exported .onnx or OpenVINO .xml file, a
+            network file with a card beside it, a folder or hub name of a transformers depth model.
         runtime: ``torch``, ``onnx`` or ``openvino``; a checkpoint is exported for the latter two.
         device: of torch.
         threads: most threads to use; all cores by default.

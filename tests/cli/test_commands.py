@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.commands import run
 from leadline.cli import COMMANDS, main
 from leadline.depth import DepthMap, Kind
 from leadline.io.ply import read_ply
 from leadline.io.video import VideoReader, VideoWriter
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_help_is_there_without_torch():
@@ -216,6 +211,29 @@ def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, c
         maps[runtime] = DepthMap.load(out / "003.depth.npz").values
     assert np.allclose(maps["onnx"], maps["torch"], rtol=1e-3)
     assert np.allclose(maps["openvino"], maps["torch"], rtol=1e-3)
+
+
+def test_models_are_judged_beside_the_mean_depth_of_other_images(scenes, student_file, tmp_path, capsys):
+    code, text, _ = run(
+        capsys, "evaluate", "--model", student_file, "--data", scenes, "--baseline", scenes, "--out", tmp_path / "e"
+    )
+    assert code == 0
+    assert "mean depth" in text
+    model, mean = json.loads((tmp_path / "e" / "result.json").read_text())
+    assert mean["model"] == "mean depth"
+    assert mean["protocol"]["alignment"] == model["protocol"]["alignment"] == "none"
+    assert mean["kind"] == "metric-depth"
+    assert (tmp_path / "e" / "worst-mean depth.png").is_file()
+
+
+def test_without_a_model_the_bundled_one_predicts_and_says_what_it_knows(scenes, tmp_path, capsys):
+    code, text, err = run(
+        capsys, "predict", scenes / "images" / "000.png", "--out", tmp_path, "--formats", "npz", "ply", "--fov", 60
+    )
+    assert code == 0
+    assert "scale-invariant-depth" in text
+    assert "not to be trusted" in err
+    assert str(DepthMap.load(tmp_path / "000.depth.npz").kind) == "scale-invariant-depth"
 
 
 def test_train_a_recipe_with_keys_from_the_command_line(scenes, tmp_path, capsys):
