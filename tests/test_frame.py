@@ -6,7 +6,7 @@ import pytest
 from leadline.camera import Pinhole
 from leadline.depth import DepthMap
 from leadline.errors import InputError
-from leadline.frame import Clip, Frame, Rig
+from leadline.frame import Clip, Frame
 
 IMAGE = np.full((6, 8, 3), 0.5, np.float32)
 
@@ -30,8 +30,9 @@ def test_what_is_kept() -> None:
         ({"image": IMAGE * np.nan}, "not in \\[0, 1\\]"),
         ({"mask": np.ones((6, 8), np.uint8)}, "mask is uint8"),
         ({"mask": np.ones((8, 6), bool)}, "not bool \\(6, 8\\)"),
-        ({"glare": np.ones((6, 8))}, "glare is float64"),
+        ({"reflective": np.ones((6, 8))}, "reflective is float64"),
         ({"semantics": np.ones((6, 8))}, "semantics is float64"),
+        ({"forward_flow": np.ones((6, 8, 3))}, "forward_flow is \\(6, 8, 3\\), not \\(6, 8, 2\\)"),
         ({"normals": np.ones((6, 8))}, "normals is \\(6, 8\\), not \\(6, 8, 3\\)"),
         ({"camera": Pinhole.from_fov(6, 8, 60)}, "8x6 pixels but the image has 6x8"),
         ({"depth": DepthMap(np.ones((3, 4), np.float32), "metric-depth", "m")}, "depth is \\(3, 4\\)"),
@@ -68,11 +69,3 @@ def test_clip_is_a_list_of_frames_in_time() -> None:
 def test_clips_that_are_none(frames: list[Frame], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Clip(frames)
-
-
-def test_rig() -> None:
-    rig = Rig({"front": Frame(IMAGE), "left": Frame(IMAGE[:4])})
-    assert list(rig) == ["front", "left"]
-    assert rig["left"].height == 4
-    with pytest.raises(InputError, match="no frame"):
-        Rig({})

@@ -20,7 +20,7 @@ _WHERE = {
     "Kind": "leadline.depth",
     "Frame": "leadline.frame",
     "Clip": "leadline.frame",
-    "Rig": "leadline.frame",
+    "Rig": "leadline.rig",
     "Predictor": "leadline.runtime.predictor",
     "Lens": "leadline.runtime.predictor",
     "LeadlineError": "leadline.errors",

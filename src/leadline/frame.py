@@ -1,8 +1,8 @@
-"""An image with what is known of it, images in time, and images at one instant."""
+"""An image with what is known of it, and images in time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as _replace
 from itertools import pairwise
@@ -32,8 +32,16 @@ class Frame:
         name: unique within the sequence.
         mask: (H, W) bool, True where pixels may be used; None for all.
         normals: (H, W, 3) of the surfaces, unit length, camera axes; kept as float32.
-        glare: (H, W) bool, True where a highlight or a reflection hides the surface's own colour.
+        reflective: (H, W) bool, True where a highlight, a reflection or what is behind glass hides the surface's own
+            colour.
         semantics: (H, W) integers, classes that the data set names.
+        diffuse: (H, W, 3) the image without those: what surfaces throw back the same way to every side; kept as
+            float32.
+        residual: (H, W, 3) what ``diffuse`` is multiplied with to get the image, free of noise; 1 where it is all
+            there is; kept as float32.
+        forward_flow: (H, W, 2) in pixels, right and down, to where what is seen here is seen in the next frame; NaN
+            where it is not seen there; kept as float32.
+        backward_flow: the same to the frame before.
 
     Raises:
         InputError: shapes disagree, the image is not in [0, 1], or the pose is no rigid motion.
@@ -48,8 +56,12 @@ class Frame:
     name: str = ""
     mask: np.ndarray | None = None
     normals: np.ndarray | None = None
-    glare: np.ndarray | None = None
+    reflective: np.ndarray | None = None
     semantics: np.ndarray | None = None
+    diffuse: np.ndarray | None = None
+    residual: np.ndarray | None = None
+    forward_flow: np.ndarray | None = None
+    backward_flow: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image = np.asarray(self.image)
@@ -62,16 +74,18 @@ class Frame:
             raise self._error(f"image has values from {sample.min():g} to {sample.max():g}, not in [0, 1]")
         object.__setattr__(self, "image", image.astype(np.float32, copy=False))
         size = image.shape[:2]
-        for name in ("mask", "glare"):
+        for name in ("mask", "reflective"):
             flags = getattr(self, name)
             if flags is not None and (flags.dtype != bool or flags.shape != size):
                 raise self._error(f"{name} is {flags.dtype} {flags.shape}, not bool {size}")
         if self.semantics is not None and (self.semantics.dtype.kind not in "iu" or self.semantics.shape != size):
             raise self._error(f"semantics is {self.semantics.dtype} {self.semantics.shape}, not integers {size}")
-        if self.normals is not None:
-            if self.normals.shape != image.shape:
-                raise self._error(f"normals is {self.normals.shape}, not {image.shape}")
-            object.__setattr__(self, "normals", self.normals.astype(np.float32, copy=False))
+        for name in ("normals", "diffuse", "residual", "forward_flow", "backward_flow"):
+            values, shape = getattr(self, name), (*size, 2 if name.endswith("flow") else 3)
+            if values is not None:
+                if values.shape != shape:
+                    raise self._error(f"{name} is {values.shape}, not {shape}")
+                object.__setattr__(self, name, values.astype(np.float32, copy=False))
         if self.depth is not None and self.depth.values.shape != size:
             raise self._error(f"depth is {self.depth.values.shape} but the image {size} (height, width)")
         if self.camera is not None and (self.camera.height, self.camera.width) != size:
@@ -149,29 +163,4 @@ class Clip(Sequence[Frame]):
         return self.frames[0].sequence
 
 
-@dataclass(frozen=True)
-class Rig(Mapping[str, Frame]):
-    """Frames at one instant, by the names of their cameras, in a fixed order. Sizes and models may differ.
-
-    Raises:
-        InputError: there is no frame.
-    """
-
-    frames: Mapping[str, Frame]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "frames", dict(self.frames))
-        if not self.frames:
-            raise InputError("rig: holds no frame")
-
-    def __getitem__(self, name: str) -> Frame:
-        return self.frames[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.frames)
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-
-__all__ = ["Clip", "Frame", "Rig"]
+__all__ = ["Clip", "Frame"]

@@ -21,7 +21,7 @@ def test_a_world_is_written_with_everything_that_is_known(tmp_path, capsys):
     assert code == 0
     assert "2 clips of 3 frames" in text
     names = [f"tract-{seed:06d}-{frame:06d}" for seed in (5, 6) for frame in range(3)]
-    for folder in ("images", "depths", "normals", "glare", "semantics", "poses"):
+    for folder in ("images", "depths", "normals", "reflective", "semantics", "poses"):
         suffix = "txt" if folder == "poses" else "png"
         assert sorted(path.name for path in (out / folder).iterdir()) == [f"{name}.{suffix}" for name in names]
     frame = Folder(out)[4]

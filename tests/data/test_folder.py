@@ -119,7 +119,7 @@ def test_written_frames_are_read_again(tmp_path):
     pose[:3, 3] = 1, 2, 3
     frame = Frame(
         image, DepthMap(values, Kind.parse("metric-depth"), "mm", camera=camera), camera, pose, sequence="a", name="7",
-        normals=normals, glare=values > 60, semantics=(values > 40).astype(np.uint8),
+        normals=normals, reflective=values > 60, semantics=(values > 40).astype(np.uint8),
     )  # fmt: skip
     assert write_frames(tmp_path, [frame, frame.replace(name="10")]) == ["a-7", "a-10"]
     read = Folder(tmp_path)
@@ -130,7 +130,7 @@ def test_written_frames_are_read_again(tmp_path):
     assert read[0].camera == read[0].depth.camera == camera
     np.testing.assert_allclose(np.loadtxt(tmp_path / "poses" / "a-7.txt"), pose)
     np.testing.assert_allclose(read_image(tmp_path / "normals" / "a-7.png") / 127.5 - 1, normals, atol=0.01)
-    np.testing.assert_array_equal(read_image(tmp_path / "glare" / "a-7.png")[..., 0] > 0, values > 60)
+    np.testing.assert_array_equal(read_image(tmp_path / "reflective" / "a-7.png")[..., 0] > 0, values > 60)
     np.testing.assert_array_equal(read_image(tmp_path / "semantics" / "a-7.png")[..., 0], values > 40)
 
 

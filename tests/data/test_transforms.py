@@ -332,7 +332,7 @@ def surfaces(frame: Frame) -> Frame:
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     return frame.replace(
         normals=normals,
-        glare=rng.random(frame.image.shape[:2]) < 0.2,
+        reflective=rng.random(frame.image.shape[:2]) < 0.2,
         semantics=rng.integers(0, 5, frame.image.shape[:2]),
     )
 
@@ -342,7 +342,7 @@ def test_what_is_known_of_surfaces_moves_along() -> None:
     cropped = Crop(2, 3, 20, 30)(frame)
     resized, padded = Resize(23, 31)(frame), Pad(1, 2, 3, 4)(frame)
     rows, columns = ((np.arange(n) * 2 + 1) * o // (2 * n) for n, o in ((23, 45), (31, 60)))
-    for name in ("normals", "glare", "semantics"):
+    for name in ("normals", "reflective", "semantics"):
         before = getattr(frame, name)
         np.testing.assert_array_equal(getattr(cropped, name), before[2:22, 3:33])
         np.testing.assert_array_equal(getattr(resized, name), before[np.ix_(rows, columns)])

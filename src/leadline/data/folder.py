@@ -176,7 +176,7 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> lis
 
     ``images/NAME.png`` and ``depths/NAME.png`` (16 bits up to the map's largest depth, with kind, unit and
     camera), where NAME is ``SEQUENCE-FRAME``. With ``truth`` whatever else is known: ``normals/NAME.png``, (n + 1) / 2
-    in camera axes; ``glare/NAME.png``, white where a highlight hides the surface; ``semantics/NAME.png``, the class of
+    in camera axes; ``reflective/NAME.png``, white where a reflection hides the surface; ``semantics/NAME.png``, the class of
     each pixel; and ``poses/NAME.txt``, 4x4 camera-to-world.
 
     Returns:
@@ -193,8 +193,8 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> lis
             frame.depth.save(root / "depths" / f"{name}.png")
         if truth and frame.normals is not None:
             write_image(root / "normals" / f"{name}.png", _bytes(frame.normals / 2 + 0.5))
-        if truth and frame.glare is not None:
-            write_image(root / "glare" / f"{name}.png", _grey(frame.glare * 255))
+        if truth and frame.reflective is not None:
+            write_image(root / "reflective" / f"{name}.png", _grey(frame.reflective * 255))
         if truth and frame.semantics is not None:
             if not 0 <= frame.semantics.min() <= frame.semantics.max() <= 255:
                 raise InputError(f"{root / 'semantics' / name}.png: classes outside 0..255 do not fit into the file")

@@ -69,9 +69,11 @@ def _move(
     image: Callable[[np.ndarray], np.ndarray],
     labels: Callable[[np.ndarray], np.ndarray],
     camera: Callable[[Camera], Camera],
+    stretch: tuple[float, float] = (1, 1),
     **changes: Any,
 ) -> Frame:
-    """``frame`` with its image (H, W, 3), its labels (H, W, ...) and cameras moved, and further fields changed."""
+    """``frame`` with its images (H, W, 3), its labels (H, W, ...) and cameras moved, its optical flow stretched in u and
+    v, and further fields changed."""
     depth = frame.depth
     if depth is not None:
         depth = dataclasses.replace(
@@ -85,9 +87,16 @@ def _move(
         "depth": depth,
         "camera": None if frame.camera is None else camera(frame.camera),
     }
-    for name in ("mask", "normals", "glare", "semantics"):
+    for name in ("mask", "normals", "reflective", "semantics"):
         known = getattr(frame, name)
         moved[name] = None if known is None else labels(known)
+    for name in ("forward_flow", "backward_flow"):
+        known = getattr(frame, name)
+        moved[name] = None if known is None else labels(known) * np.array(stretch, np.float32)
+    if frame.diffuse is not None:
+        diffuse = moved["diffuse"] = image(frame.diffuse)
+        if frame.residual is not None:  # their product is an image too, and stays their product
+            moved["residual"] = image(frame.diffuse * frame.residual) / np.maximum(diffuse, np.float32(1e-6))
     return frame.replace(**moved | changes)
 
 
@@ -134,6 +143,7 @@ class Resize(Transform):
             ),
             labels=lambda labels: labels[pick],
             camera=lambda camera: camera.resize(height, width),
+            stretch=(width / frame.width, height / frame.height),
         )
 
 
@@ -296,7 +306,7 @@ class HorizontalFlip(Transform):
             return np.ascontiguousarray(array[:, ::-1])
 
         pose = None if frame.pose is None else mirror(frame.pose)
-        flipped = _move(frame, flip, flip, lambda camera: camera.flip(), pose=pose)
+        flipped = _move(frame, flip, flip, lambda camera: camera.flip(), (-1, 1), pose=pose)
         if flipped.normals is None:
             return flipped
         return flipped.replace(normals=flipped.normals * np.array([-1, 1, 1], np.float32))

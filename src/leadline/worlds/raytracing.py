@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -47,6 +47,10 @@ class Hits:
     normals: np.ndarray
     mesh: np.ndarray
     paint: np.ndarray
+
+    def take(self, which: np.ndarray) -> Hits:
+        """Some of them: indices or flags (N,)."""
+        return Hits(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 class Scene:

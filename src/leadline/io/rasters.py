@@ -1,0 +1,36 @@
+"""Arrays of numbers as PNG or TIFF files, exactly as they are: what data sets keep depth and labels in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from leadline.errors import InputError
+from leadline.io.atomic import writing
+
+
+def write_raster(path: str | os.PathLike[str], values: np.ndarray) -> None:
+    """Write numbers without changing one.
+
+    Args:
+        path: ``.png`` takes (H, W) uint8 or uint16; ``.tif`` and ``.tiff`` take (H, W) or (H, W, C) of uint8, uint16 or
+            float32. A file that exists is replaced, and only by a whole one.
+        values: the numbers.
+
+    Raises:
+        InputError: the file cannot hold them, or cannot be written.
+    """
+    path = Path(path)
+    suffix, kind = path.suffix.lower(), values.dtype.name
+    if suffix == ".png" and values.ndim == 2 and kind in ("uint8", "uint16"):
+        with writing(path) as temporary:
+            Image.fromarray(values).save(temporary, format="PNG")
+    elif suffix in (".tif", ".tiff") and values.ndim in (2, 3) and kind in ("uint8", "uint16", "float32"):
+        with writing(path) as temporary:
+            tifffile.imwrite(temporary, values, photometric="minisblack", planarconfig="contig")
+    else:
+        raise InputError(f"{path}: cannot hold {values.ndim} dimensions of {kind}")
