@@ -11,6 +11,9 @@ from leadline.camera import Camera
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 
+#: (3, 3) OpenCV camera axes, looking ahead, to a vehicle's: x forward, y left, z up.
+FORWARD = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
 
 @dataclass(frozen=True)
 class Mount:

@@ -9,7 +9,7 @@ import numpy as np
 from leadline.depth import DepthMap, Kind
 from leadline.frame import Frame
 from leadline.geometry.poses import axis_angle_to_matrix, compose
-from leadline.rig import Lidar, Mount, Rig
+from leadline.rig import FORWARD, Lidar, Mount, Rig
 from leadline.worlds.lidar import sweep
 from leadline.worlds.noise import Noise
 from leadline.worlds.raytracing import Mesh, Scene, look
@@ -17,8 +17,6 @@ from leadline.worlds.raytracing import Mesh, Scene, look
 CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 FACES = np.array([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
                   [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]])  # fmt: skip
-#: OpenCV camera axes to x forward, y left, z up.
-FORWARD = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
 
 
 def rigs(
@@ -49,7 +47,7 @@ def rigs(
     for index in range(count):
         turn = axis_angle_to_matrix(np.array([0.0, 0.0, 0.03 * index]))
         body = compose(turn, np.array([0.4 * index - 3, 0.1 * index, 0.0]) * metre)
-        body = body if drives else body @ FORWARD
+        body = body if drives else body @ compose(FORWARD, np.zeros(3))
         frames = {}
         for name, mount in mounts.items():
             height, width = (max(8, round(side * scale)) for side in (mount.camera.height, mount.camera.width))

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from leadline.camera import Pinhole
@@ -115,11 +116,14 @@ def test_written_frames_are_read_again(tmp_path):
     image = np.rint(rng.random((12, 16, 3)) * 255).astype(np.float32) / 255
     values = rng.uniform(5, 80, (12, 16)).astype(np.float32)
     normals = np.tile(np.float32([0, 0.6, -0.8]), (12, 16, 1))
+    flow = rng.normal(size=(12, 16, 2)).astype(np.float32)
+    flow[0] = np.nan
     pose = np.eye(4)
     pose[:3, 3] = 1, 2, 3
     frame = Frame(
         image, DepthMap(values, Kind.parse("metric-depth"), "mm", camera=camera), camera, pose, sequence="a", name="7",
-        normals=normals, reflective=values > 60, semantics=(values > 40).astype(np.uint8),
+        normals=normals, reflective=values > 60, semantics=(values > 40).astype(np.uint8), mask=values < 70,
+        diffuse=image / 2, residual=(image + 1).astype(np.float32), forward_flow=flow, backward_flow=-flow,
     )  # fmt: skip
     assert write_frames(tmp_path, [frame, frame.replace(name="10")]) == ["a-7", "a-10"]
     read = Folder(tmp_path)
@@ -132,6 +136,10 @@ def test_written_frames_are_read_again(tmp_path):
     np.testing.assert_allclose(read_image(tmp_path / "normals" / "a-7.png") / 127.5 - 1, normals, atol=0.01)
     np.testing.assert_array_equal(read_image(tmp_path / "reflective" / "a-7.png")[..., 0] > 0, values > 60)
     np.testing.assert_array_equal(read_image(tmp_path / "semantics" / "a-7.png")[..., 0], values > 40)
+    assert np.array_equal(open_mask(str(tmp_path / "masks" / "a-7.png"), []), values < 70)
+    np.testing.assert_allclose(read_image(tmp_path / "diffuse" / "a-7.png") / 255, image / 2, atol=0.5 / 255 + 1e-6)
+    for name in ("residual", "forward_flow", "backward_flow"):
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / name / "a-7.tiff"), getattr(frame, name))
 
 
 def test_only_images_and_depth_are_written_where_no_more_is_wanted(tmp_path):

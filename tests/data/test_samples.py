@@ -9,7 +9,7 @@ import torch
 
 from leadline.data.augmentation import Augmentation
 from leadline.data.folder import Folder
-from leadline.data.samples import Draws, Samples, covering, judging_loader
+from leadline.data.samples import MIXED, Draws, Samples, covering, judging_loader
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (375, 1242), (1000, 100), (64, 96)])
@@ -65,7 +65,7 @@ def test_workers_do_not_change_what_is_read(scenes):
         "import sys, torch\n"
         "from leadline.data.augmentation import Augmentation\n"
         "from leadline.data.folder import Folder\n"
-        "from leadline.data.samples import Draws, Samples, training_loader\n"
+        "from leadline.data.samples import MIXED, Draws, Samples, training_loader\n"
         "samples = Samples(Folder(sys.argv[1]), (64, 96), Augmentation(), seed=1)\n"
         "draws = Draws(len(samples), 3, 2, seed=1)\n"
         "for a, b in zip(training_loader(samples, draws, 0), training_loader(samples, draws, 1), strict=True):\n"
@@ -79,3 +79,19 @@ def test_workers_do_not_change_what_is_read(scenes):
 def test_judging_reads_each_frame_once_in_order(scenes):
     batches = list(judging_loader(Samples(Folder(scenes), (64, 96)), [5, 1, 9], 2))
     assert [batch["index"].tolist() for batch in batches] == [[5, 1], [9]]
+
+
+def test_frames_of_few_places_come_at_a_time_and_every_frame_once():
+    places = [place for place in range(20) for _ in range(6)]
+    order = [index for batch in Draws(120, 4, 30, seed=2, places=places) for _, index in batch]
+    assert sorted(order) == list(range(120))
+    assert order != sorted(order)
+    shown = [places[index] for index in order]
+    for start in range(0, 120, 6 * MIXED):
+        assert len(set(shown[start : start + 6 * MIXED])) == MIXED
+    first = shown[: 6 * MIXED]
+    assert first != sorted(first), "the frames of the places are mixed"
+    resumed = [index for batch in Draws(120, 4, 30, seed=2, start=17, places=places) for _, index in batch]
+    assert resumed == order[17 * 4 :]
+    alone, plain = (list(Draws(50, 5, 20, seed=2, places=where)) for where in (list(range(50)), None))
+    assert alone == plain

@@ -356,3 +356,23 @@ def test_a_mirror_turns_normals_round() -> None:
     np.testing.assert_array_equal(flipped.semantics, frame.semantics[:, ::-1])
     again = HorizontalFlip(1.0)(flipped)
     np.testing.assert_array_equal(again.normals, frame.normals)
+
+
+def test_flow_is_stretched_with_the_image_and_turned_with_it() -> None:
+    rng = np.random.default_rng(5)
+    frame = plane()
+    frame = frame.replace(forward_flow=rng.normal(size=(*frame.image.shape[:2], 2)), backward_flow=None)
+    height, width = frame.image.shape[:2]
+    resized, flipped = Resize(height * 2, width * 3)(frame), HorizontalFlip(1.0)(frame)
+    np.testing.assert_allclose(resized.forward_flow[::2, ::3], frame.forward_flow * np.float32([3, 2]), rtol=1e-6)
+    np.testing.assert_array_equal(flipped.forward_flow, frame.forward_flow[:, ::-1] * np.float32([-1, 1]))
+    np.testing.assert_array_equal(Crop(2, 3, 20, 30)(frame).forward_flow, frame.forward_flow[2:22, 3:33])
+
+
+def test_diffuse_times_residual_stays_the_image() -> None:
+    frame = plane()
+    diffuse = np.random.default_rng(6).uniform(0.2, 0.9, frame.image.shape)
+    frame = frame.replace(diffuse=diffuse, residual=frame.image / diffuse)
+    for transform in (Resize(23, 31), Resize(90, 120), Crop(2, 3, 20, 30), HorizontalFlip(1.0)):
+        moved = transform(frame)
+        np.testing.assert_allclose(moved.diffuse * moved.residual, moved.image, atol=1e-5)

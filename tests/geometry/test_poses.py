@@ -70,3 +70,9 @@ def test_mirror_keeps_motions_rigid_and_undoes_itself() -> None:
     point = np.array([0.3, -1.0, 2.0])
     moved = poses.transform(mirrored[0], point * (-1, 1, 1))
     np.testing.assert_allclose(moved, poses.transform(pose[0], point) * (-1, 1, 1), atol=1e-12)
+
+
+def test_rate_of_change() -> None:
+    times = np.array([0.0, 0.1, 0.3])
+    np.testing.assert_allclose(poses.rate_of_change(times[:, None] * [2.0, -5.0], times), [[2, -5]] * 3)
+    assert poses.rate_of_change(np.ones((1, 3)), times[:1]).tolist() == [[0, 0, 0]]

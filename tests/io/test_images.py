@@ -183,9 +183,26 @@ def test_write_and_read_again(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.JPG", "new"]
 
 
-@pytest.mark.parametrize("array", [COLOUR.astype(np.float32), GREY, COLOUR[:0]])
-def test_arrays_that_are_no_picture_are_not_written(tmp_path: Path, array: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"uint8 \(H, W, 3\)"):
+def test_floating_point_is_rounded_to_the_nearest_step(tmp_path: Path) -> None:
+    inexact = COLOUR / np.float32(255) + np.linspace(-0.0015, 0.0015, 20, dtype=np.float32)[:, None]
+    for array in (COLOUR / 255, inexact.clip(-0.0005, 1.0005)):
+        write_image(tmp_path / "a.png", array)
+        assert np.array_equal(read_image(tmp_path / "a.png"), COLOUR)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (COLOUR.astype(np.float32), r"in \[0, 1\], this one goes from 0 to 255"),
+        (np.full((4, 4, 3), np.nan), "from nan to nan"),
+        (GREY, r"uint8 \(H, W, 3\)"),
+        (GREY / 255, r"uint8 \(H, W, 3\)"),
+        (COLOUR.astype(int), r"uint8 \(H, W, 3\)"),
+        (COLOUR[:0], r"uint8 \(H, W, 3\)"),
+    ],
+)
+def test_arrays_that_are_no_picture_are_not_written(tmp_path: Path, array: np.ndarray, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
         write_image(tmp_path / "a.png", array)
     assert not list(tmp_path.iterdir())
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from leadline import worlds
+from common.commands import run
+from leadline import checkpoint, worlds
+from leadline.data.samples import Draws, Samples, training_loader
 from leadline.errors import ConfigError
-from leadline.training.rendered import Rendered, render
+from leadline.training.rendered import Live, Rendered, render
 
 SIZE = {"height": 32, "width": 64}
 
@@ -50,3 +53,50 @@ def test_nothing_to_render(tmp_path, wrong):
     with pytest.raises(ConfigError):
         Rendered(root=tmp_path, **{"clips": 1, "frames": 1} | wrong, **SIZE)
     assert not list(tmp_path.iterdir())
+
+
+def test_live_clips_are_those_of_the_world_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path))
+    live = Live(clips=9, frames=3, seed=40, **SIZE)
+    assert len(live) == 27
+    assert live.size(26) == (32, 64)
+    assert [live.place(index) for index in (0, 2, 3, 26)] == [0, 0, 1, 8]
+    expected = worlds.create("tract", rate=2.0, **SIZE).clip(42, 3)[1]
+    for _ in range(2):
+        np.testing.assert_array_equal(live[7].image, expected.image)
+        np.testing.assert_array_equal(live[7].depth.values, expected.depth.values)
+        for place in range(9):  # others push it out
+            live[3 * place]
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(IndexError):
+        live[27]
+    with pytest.raises(ConfigError, match="nothing to render"):
+        Live(clips=0)
+
+
+def test_workers_render_ahead_what_one_process_would():
+    live = Live(clips=6, frames=4, seed=3, **SIZE)
+    samples = Samples(live, (32, 64), seed=1)
+    draws = [Draws(24, 4, 6, 0, places=[live.place(index) for index in range(24)]) for _ in range(2)]
+    alone = list(training_loader(samples, draws[0], 0))
+    together = list(training_loader(samples, draws[1], 2))
+    assert len(alone) == 6
+    for one, two in zip(alone, together, strict=True):
+        torch.testing.assert_close(one["image"], two["image"])
+        torch.testing.assert_close(one["target"], two["target"], equal_nan=True)
+
+
+def test_a_student_learns_from_a_world_that_is_never_stored(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "student.safetensors"
+    code, _, err = run(
+        capsys, "train", "supervised-tract", "--out", out, "--data", "leadline.training.rendered.Live", "--data.clips", 8,
+        "--data.frames", 4, "--data.height", 64, "--data.width", 64, "--fit.size", "[64, 64]", "--fit.steps", 3,
+        "--fit.batch_size", 2, "--holdout.every", 4, "--holdout.block", 4, "--method.student.architecture", "swift",
+        "--fit.workers", 1,
+    )  # fmt: skip
+    assert code == 0, err
+    card = checkpoint.read_card(out)
+    assert "from seed 0" in card.data
+    assert card.licence == "apache-2.0"
+    assert not (tmp_path / "cache").exists()

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from leadline.worlds.noise import PERIOD, Noise
-from leadline.worlds.sensor import Sensor
 
 RNG = np.random.default_rng
 
@@ -41,33 +40,3 @@ def test_details_finer_than_a_pixel_fade():
     blurred = noise.fractal(points, 1.0, 4, np.full(5000, 0.4))
     assert 0.05 < blurred.std() < sharp.std()
     assert not noise.fractal(points, 1.0, 4, np.full(5000, 2.0)).any()
-
-
-def test_the_sensor_off_keeps_light_in_proportion():
-    off = Sensor(blur=0, vignette=0, noise=0, gamma=False)
-    light = np.linspace(0, 0.7, 256 * 3).reshape(16, 16, 3).astype(np.float32)
-    np.testing.assert_allclose(off.expose(light, RNG(0)), light, atol=0.5 / 255 + 1e-4)
-
-
-def test_exposure_brings_the_bright_parts_to_the_same_level():
-    light = RNG(0).uniform(0, 1, (64, 64, 3)).astype(np.float32)
-    for strength in (1e-4, 1.0, 50.0):
-        bright = np.percentile((light * strength * Sensor().gain(light * strength)).mean(axis=2), 92)
-        assert abs(bright - Sensor().exposure) < 0.05
-
-
-def test_bright_colours_keep_their_hue_and_never_leave_the_range():
-    plain = Sensor(blur=0, vignette=0, noise=0, gamma=False)
-    red = np.tile(np.array([4.0, 1.0, 0.5], np.float32), (8, 8, 1))
-    seen = plain.expose(red, RNG(0))
-    assert seen.max() <= 1
-    np.testing.assert_allclose(seen[0, 0] / seen[0, 0, 0], [1, 0.25, 0.125], atol=0.01)
-
-
-def test_the_default_sensor_is_in_grey_levels_noisy_and_darker_in_the_corners():
-    light = np.full((64, 80, 3), 0.4, np.float32)
-    seen = Sensor().expose(light, RNG(0))
-    np.testing.assert_allclose(seen * 255, np.rint(seen * 255), atol=1e-4)
-    assert 0.002 < seen[28:36, 36:44].std() < 0.03
-    assert seen[:6, :6].mean() < seen[28:36, 36:44].mean() - 0.02
-    assert not np.array_equal(seen, Sensor().expose(light, RNG(1)))

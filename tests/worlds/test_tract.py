@@ -12,12 +12,13 @@ from leadline import worlds
 from leadline.errors import ConfigError
 from leadline.geometry.lift import lift, reproject
 from leadline.geometry.poses import axis_angle_to_matrix, compose, relative, transform
-from leadline.worlds.raytracing import Hits, look
-from leadline.worlds.sensor import Sensor
-from leadline.worlds.tract import CLEARANCE, Skin
+from leadline.worlds.raytracing import Hits, directions, look
+from leadline.worlds.sensor import PERFECT
+from leadline.worlds.skin import CLASSES, TOOL, Skin
+from leadline.worlds.tract import CLEARANCE
 
 SMALL = {"height": 64, "width": 80}
-OFF = Sensor(blur=0, vignette=0, noise=0, gamma=False)
+OFF = replace(PERFECT, adapt=1.0, gamma=False)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -42,7 +43,7 @@ def test_every_frame_is_whole(seed):
 def test_the_same_seed_gives_the_same_bytes_and_another_one_another_place():
     world = worlds.create("tract", **SMALL)
     one, again, other = world.clip(3, 5)[2], world.clip(3, 5)[2], world.clip(4, 5)[2]
-    for field in ("image", "normals", "glare", "semantics", "pose"):
+    for field in ("image", "normals", "reflective", "semantics", "pose"):
         np.testing.assert_array_equal(getattr(one, field), getattr(again, field))
     np.testing.assert_array_equal(one.depth.values, again.depth.values)
     assert not np.array_equal(one.image, other.image)
@@ -68,7 +69,7 @@ def warped(values, uv):
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 4])
 def test_depth_and_pose_take_one_frame_to_the_next(seed):
-    clip = worlds.create("tract", height=128, width=160, sensor=OFF).clip(seed, 12)
+    clip = worlds.create("tract", height=128, width=160, sensor=OFF, tools=0).clip(seed, 12)
     one, two = clip[5], clip[7]
     # float64, so that what differs is the world's fault
     uv, z, inside = reproject(one.depth.values.astype(np.float64), one.camera, relative(one.pose, two.pose), two.camera)
@@ -78,7 +79,7 @@ def test_depth_and_pose_take_one_frame_to_the_next(seed):
     assert inside.mean() > 0.6
     assert visible[inside].mean() > 0.9, "much is hidden, or depth and pose disagree"
     assert np.median(error[inside]) < 2e-3
-    clean = visible & ~one.glare & (warped(two.glare[..., None].astype(np.float32), uv)[..., 0] == 0)
+    clean = visible & ~one.reflective & (warped(two.reflective[..., None].astype(np.float32), uv)[..., 0] == 0)
     # Exposure and the lamp move too: compare after the ratio of brightness.
     there = warped(two.image, uv)
     there *= one.image[clean].mean() / there[clean].mean()
@@ -95,10 +96,9 @@ def test_light_falls_with_the_square_of_distance():
     distances = np.array([5.0, 10.0, 20.0, 40.0], np.float32)
     count = len(distances)
     points = np.column_stack([np.zeros(count), np.zeros(count), distances]).astype(np.float32)
-    seen = Hits(
-        distances, points, np.tile(np.float32([0, 0, -1]), (count, 1)), np.zeros(count, int), np.zeros((count, 3), "f4")
-    )
-    body, glare = skin.shade(seen, np.eye(4), spread=10.0)  # pixels so wide that no texture is left
+    ahead, nought = np.tile(np.float32([0, 0, 1]), (count, 1)), np.zeros(count, int)
+    seen = Hits(distances, points, -ahead, nought, np.zeros((count, 3), "f4"), nought, np.zeros((count, 3), "f4"))
+    body, glare = skin.shade(seen, nought, ahead, skin.lamp, spread=10.0)  # pixels so wide that no texture is left
     np.testing.assert_allclose(body * distances[:, None] ** 2, np.tile(body[0] * 25, (count, 1)), rtol=1e-4)
     assert (glare > 0).all(), "a wet wall seen squarely shines"
 
@@ -107,13 +107,16 @@ def test_the_lamp_turns_with_the_camera():
     world = worlds.create("tract", **SMALL, sensor=OFF)
     clip = world.clip(3, 2)
     clip.skin.mottle, clip.skin.vessels = 0.0, (0.0, 1.0, 1.0)  # texture stays where it is in space
-    seen = look(clip.scene, clip.camera, clip.poses[0])
+    camera, pose, scene = clip.mount.camera, clip.poses[0], clip.scene(0)
+    seen, rays = look(scene, camera, pose), directions(camera, pose)
     turned = compose(axis_angle_to_matrix(np.array([0.3, -1.0, 2.0])), np.array([5.0, -2.0, 9.0]))
     moved = replace(
         seen, points=transform(turned, seen.points).astype("f4"), normals=(seen.normals @ turned[:3, :3].T).astype("f4")
     )
-    body, _ = clip.skin.shade(seen, clip.poses[0], 1e-3)
-    np.testing.assert_allclose(clip.skin.shade(moved, turned @ clip.poses[0], 1e-3)[0], body, rtol=2e-3)
+    body, _ = clip.shade(scene, seen, rays, 1e-3, 0)
+    clip.poses = turned @ clip.poses
+    there, _ = clip.shade(scene, moved, (rays @ turned[:3, :3].T).astype("f4"), 1e-3, 0)
+    np.testing.assert_allclose(there, body, rtol=2e-3)
 
 
 def test_a_long_way_goes_to_and_fro_and_never_stands_still():
@@ -144,3 +147,87 @@ def test_what_cannot_be_asked_for():
         worlds.create("tract", rate=0)
     with pytest.raises(IndexError):
         worlds.create("tract", **SMALL).clip(0, 2)[2]
+
+
+def test_a_tool_moves_with_the_camera_and_never_through_the_wall():
+    place = worlds.create("tract", **SMALL, tools=1, pools=0, bubbles=0).clip(2, 60)
+    sizes = []
+    for index in (0, 20, 40):
+        frame = place[index]
+        tool = frame.semantics == TOOL
+        sizes.append(tool.mean())
+        assert frame.depth.values[tool].max() < 40
+        alone = look(place.still, place.mount.camera, place.poses[index]).distance.reshape(tool.shape)
+        np.testing.assert_array_equal(frame.depth.values[~tool], alone[~tool])
+        assert (frame.depth.values[tool] <= alone[tool] + 1).all()
+    assert 0.005 < min(sizes) < max(sizes) < 0.5
+    assert len(set(sizes)) == 3, "it stands still"
+
+
+def test_what_lies_on_the_wall_is_seen_and_named():
+    world = worlds.create("tract", **SMALL, tools=1, pools=1, bubbles=1)
+    found = set()
+    for seed in range(8):
+        for frame in world.clip(seed, 90)[::30]:
+            found |= set(np.unique(frame.semantics))
+            assert frame.depth.valid.all()
+    assert found == set(range(len(CLASSES)))
+
+
+def test_flow_takes_a_tube_that_breathes_to_the_next_frame():
+    world = worlds.create("tract", height=96, width=120, breathing=0.1, tools=0, rate=2, sensor=OFF)
+    place = world.clip(4, 6)
+    place.poses[:] = place.poses[2]  # only the wall moves
+    one, two = place[2], place[3]
+    rows, columns = np.indices((96, 120))
+    flow = one.forward_flow
+    seen = np.isfinite(flow[..., 0])
+    assert seen.mean() > 0.8
+    assert np.median(np.abs(flow[seen]).max(axis=1)) > 0.5
+    # Where the flow leads, the surface's own texture is found again.
+    uv = np.stack([columns, rows], axis=2) + np.nan_to_num(flow)
+    inside = seen & ~one.reflective & (uv > 1).all(axis=2) & (uv < [118, 94]).all(axis=2)
+    led, stayed = warped(two.diffuse, uv), two.diffuse
+    scale = one.diffuse[inside].mean() / led[inside].mean()
+    assert np.abs(led * scale - one.diffuse)[inside].mean() < 0.7 * np.abs(stayed - one.diffuse)[inside].mean()
+    back = warped(two.backward_flow, uv)
+    both = inside & np.isfinite(back).all(axis=2)
+    assert np.abs(back + flow)[both].mean() < 0.1, "there and back again"
+
+
+def test_flow_is_what_depth_and_poses_say():
+    place = worlds.create("tract", height=96, width=120, tools=0).clip(1, 8)
+    one = place[3]
+    for other, flow in ((place[4], one.forward_flow), (place[2], one.backward_flow)):
+        uv, _, inside = reproject(
+            one.depth.values.astype(np.float64), one.camera, relative(one.pose, other.pose), other.camera
+        )
+        seen = np.isfinite(flow).all(axis=2)
+        assert seen[inside].mean() > 0.8
+        assert not seen[~inside].any()
+        rows, columns = np.indices(seen.shape)
+        np.testing.assert_allclose(flow[seen], (uv - np.stack([columns, rows], axis=2))[seen], atol=5e-3)
+    assert not np.isfinite(place[0].backward_flow).any()
+    assert not np.isfinite(place[7].forward_flow).any()
+
+
+def test_a_colonoscopes_lens_sees_the_same_tube():
+    frame = worlds.create("tract", **SMALL, lens="omnidirectional").clip(3, 4)[1]
+    assert frame.camera.model == "omnidirectional"
+    seen = frame.depth.valid
+    assert seen.mean() > 0.9
+    np.testing.assert_array_equal(seen, True if frame.mask is None else frame.mask)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"lens": "fisheye"}, "lens"),
+        ({"tools": 2}, "tools"),
+        ({"breathing": 0.5}, "breathing"),
+        ({"pools": -1}, "pools"),
+    ],
+)
+def test_what_no_tube_has(options, problem):
+    with pytest.raises(ConfigError, match=problem):
+        worlds.create("tract", **options)

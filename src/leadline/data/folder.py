@@ -17,10 +17,11 @@ from leadline.data.transforms import nearest_pixels
 from leadline.depth import DepthMap, Kind, check_unit
 from leadline.errors import InputError
 from leadline.frame import Frame
-from leadline.io.atomic import writing
+from leadline.io.atomic import write_numbers
 from leadline.io.depth_files import DEPTH_SUFFIXES
 from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image, write_image
 from leadline.io.inputs import natural_key
+from leadline.io.rasters import write_raster
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,15 @@ class Images:
         return (
             f"{len(self.paths)} files, {hashlib.sha256('|'.join(p.name for p in self.paths).encode()).hexdigest()[:16]}"
         )
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of one image, without reading all of it."""
+        return image_size(self.paths[index])
+
+    def place(self, index: int) -> int:
+        """Number of the place an image shows, where images of one place are cheap to get one after the other; by
+        default every image is as cheap to get as any other."""
+        return index
 
     def __getitem__(self, index: int) -> Frame:
         """The frame of one image.
@@ -172,12 +182,19 @@ def _fitted(camera: Camera | None, width: int, height: int, path: Path) -> Camer
 
 
 def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> list[str]:
-    """Write frames as :class:`Folder` reads them.
+    """Write frames as :class:`Folder` reads them: ``images/NAME.png`` and ``depths/NAME.png``, NAME ``SEQUENCE-FRAME``.
 
-    ``images/NAME.png`` and ``depths/NAME.png`` (16 bits up to the map's largest depth, with kind, unit and
-    camera), where NAME is ``SEQUENCE-FRAME``. With ``truth`` whatever else is known: ``normals/NAME.png``, (n + 1) / 2
-    in camera axes; ``reflective/NAME.png``, white where a reflection hides the surface; ``semantics/NAME.png``, the class of
-    each pixel; and ``poses/NAME.txt``, 4x4 camera-to-world.
+    Depth has 16 bits up to the map's largest, and holds kind, unit and camera. With ``truth`` whatever else is known,
+    see :class:`~leadline.frame.Frame` for what it means:
+
+    - ``masks/NAME.png``: white may be used.
+    - ``normals/NAME.png``: (n + 1) / 2, camera axes.
+    - ``reflective/NAME.png``: white where a reflection hides the surface.
+    - ``semantics/NAME.png``: the class of each pixel.
+    - ``diffuse/NAME.png``, 8 bits, and ``residual/NAME.tiff``, (H, W, 3) float32.
+    - ``forward_flow/NAME.tiff``, ``backward_flow/NAME.tiff``: (H, W, 2) float32, pixels right and down, NaN where what
+      is seen here is not seen there.
+    - ``poses/NAME.txt``: 4x4 camera-to-world.
 
     Returns:
         The names.
@@ -188,26 +205,34 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> lis
     names = []
     for frame in frames:
         name = "-".join(part for part in (frame.sequence, frame.name) if part)
-        write_image(root / "images" / f"{name}.png", _bytes(frame.image))
+        write_image(root / "images" / f"{name}.png", frame.image)
         if frame.depth is not None:
             frame.depth.save(root / "depths" / f"{name}.png")
-        if truth and frame.normals is not None:
-            write_image(root / "normals" / f"{name}.png", _bytes(frame.normals / 2 + 0.5))
-        if truth and frame.reflective is not None:
-            write_image(root / "reflective" / f"{name}.png", _grey(frame.reflective * 255))
-        if truth and frame.semantics is not None:
-            if not 0 <= frame.semantics.min() <= frame.semantics.max() <= 255:
-                raise InputError(f"{root / 'semantics' / name}.png: classes outside 0..255 do not fit into the file")
-            write_image(root / "semantics" / f"{name}.png", _grey(frame.semantics))
-        if truth and frame.pose is not None:
-            with writing(root / "poses" / f"{name}.txt") as temporary:
-                np.savetxt(temporary, frame.pose, "%.9g")
+        if truth:
+            _write_truth(root, name, frame)
         names.append(name)
     return names
 
 
-def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.rint(values * 255).astype(np.uint8)
+def _write_truth(root: Path, name: str, frame: Frame) -> None:
+    if frame.semantics is not None and not 0 <= frame.semantics.min() <= frame.semantics.max() <= 255:
+        raise InputError(f"{root / 'semantics' / name}.png: classes outside 0..255 do not fit into the file")
+    pictures = {
+        "masks": None if frame.mask is None else _grey(frame.mask * 255),
+        "normals": None if frame.normals is None else frame.normals / 2 + 0.5,
+        "reflective": None if frame.reflective is None else _grey(frame.reflective * 255),
+        "semantics": None if frame.semantics is None else _grey(frame.semantics),
+        "diffuse": frame.diffuse,
+    }
+    for kind, picture in pictures.items():
+        if picture is not None:
+            write_image(root / kind / f"{name}.png", picture)
+    for kind in ("residual", "forward_flow", "backward_flow"):
+        values = getattr(frame, kind)
+        if values is not None:
+            write_raster(root / kind / f"{name}.tiff", values)
+    if frame.pose is not None:
+        write_numbers(root / "poses" / f"{name}.txt", frame.pose)
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

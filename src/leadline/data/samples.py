@@ -15,6 +15,9 @@ from leadline.data.augmentation import Augmentation
 from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize
 from leadline.frame import Frame
 
+#: Places whose frames are mixed, where frames come place by place.
+MIXED = 4
+
 
 class Frames(Protocol):
     """What every data set is: frames by index."""
@@ -99,10 +102,24 @@ class Draws(Sampler[list[tuple[int, int]]]):
 
     Each pass over the frames is a new permutation. A resumed run starts at ``start`` and sees exactly what it would
     have seen. Of several processes each takes its part of every step.
+
+    Args:
+        count: how many frames there are.
+        batch: frames of a step, in each process.
+        steps: of the whole run.
+        seed: of the permutations.
+        start: steps made already.
+        places: number of the place each frame shows; the frames of ``MIXED`` places come mixed, then those of the next
+            ones, so that few places are needed at a time. None mixes all.
     """
 
-    def __init__(self, count: int, batch: int, steps: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self, count: int, batch: int, steps: int, seed: int, start: int = 0, places: Sequence[int] | None = None
+    ) -> None:
         self.count, self.batch, self.steps, self.seed, self.start = count, batch, steps, seed, start
+        numbers = np.unique(np.arange(count) if places is None else np.asarray(places), return_inverse=True)[1]
+        # Where every frame is a place of its own, all are mixed.
+        self.places = None if places is None or len(numbers) == numbers.max(initial=0) + 1 else numbers
 
     def __len__(self) -> int:
         return self.steps
@@ -116,9 +133,16 @@ class Draws(Sampler[list[tuple[int, int]]]):
             for draw in range(first, first + self.batch):
                 if draw // self.count != epoch:
                     epoch = draw // self.count
-                    order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.count)
+                    order = self._order(np.random.default_rng([self.seed, 1, epoch]))
                 batch.append((draw, int(order[draw % self.count])))
             yield batch
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        """(count,) the frames of one pass."""
+        if self.places is None:
+            return rng.permutation(self.count)
+        turn = rng.permutation(self.places.max() + 1)[self.places] // MIXED
+        return np.lexsort([rng.permutation(self.count), turn])
 
 
 def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[dict[str, Any]]:

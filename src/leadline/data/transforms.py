@@ -72,8 +72,8 @@ def _move(
     stretch: tuple[float, float] = (1, 1),
     **changes: Any,
 ) -> Frame:
-    """``frame`` with its images (H, W, 3), its labels (H, W, ...) and cameras moved, its optical flow stretched in u and
-    v, and further fields changed."""
+    """``frame`` with its images (H, W, 3), its labels (H, W, ...) and cameras moved, its optical flow stretched in u
+    and v, and further fields changed."""
     depth = frame.depth
     if depth is not None:
         depth = dataclasses.replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 Array = Any  #: a numpy array or a torch tensor
@@ -96,3 +97,8 @@ def axis_angle_to_matrix(axis_angle: Array) -> Array:
     cross = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
     eye = xp.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return eye + first[..., None, None] * cross + second[..., None, None] * xp.matmul(cross, cross)
+
+
+def rate_of_change(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Change a second of values (N, ...) at times (N,) in seconds, numpy only; 0 where there is one instant."""
+    return np.gradient(values, times, axis=0) if len(times) > 1 else np.zeros_like(values)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from leadline.errors import InputError
 
@@ -39,3 +44,57 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path`` that is renamed to it on success, and removed when the block raises.
+
+    Raises:
+        InputError: the folder cannot be made, or ``path`` is there and not an empty folder.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot make this folder ({error.strerror})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text as UTF-8; a file that exists is replaced.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 4, sort_keys: bool = False) -> None:
+    """Write a value as JSON, formatted as ``json.dumps`` does; a file that exists is replaced.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    write_text(path, json.dumps(value, indent=indent, sort_keys=sort_keys))
+
+
+def write_numbers(path: str | os.PathLike[str], rows: Any, style: str = "%.9g", between: str = " ") -> None:
+    """Write rows of numbers as text, a line each; a file that exists is replaced.
+
+    Args:
+        path: the file.
+        rows: (N, C).
+        style: of each number.
+        between: two numbers.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    with writing(path) as temporary:
+        np.savetxt(temporary, rows, style, between)

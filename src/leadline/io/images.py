@@ -24,6 +24,9 @@ IMAGE_SUFFIXES = frozenset((
 
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
+#: Floating point pictures may be so much beyond [0, 1].
+ROUNDING = 1e-3
+
 FULL_FRAME_DIAGONAL = math.hypot(36.0, 24.0)
 """Diagonal of the 35 mm film frame in mm, 43.27."""
 
@@ -73,12 +76,12 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write a picture as PNG or JPEG (quality 95), by the path's suffix.
 
     Args:
         path: ends in .png, .jpg or .jpeg; a file that exists is replaced, and only by a whole one.
-        image: uint8 array (H, W, 3), RGB.
+        image: (H, W, 3) RGB, uint8, or floating point in [0, 1], which is rounded to the nearest of 256 steps.
 
     Raises:
         InputError: the suffix is another one, the array is not such an array, or the file cannot be written.
@@ -89,8 +92,16 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
             f"{path}: cannot write a picture as '{suffix}'; use one of {', '.join(WRITABLE_SUFFIXES)}"
             f"{suggest(suffix, WRITABLE_SUFFIXES)}"
         )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise InputError(f"{path}: a picture is uint8 (H, W, 3), this array is {image.dtype} {image.shape}")
+    if not (image.dtype == np.uint8 or image.dtype.kind == "f") or image.shape[2:] != (3,) or image.size == 0:
+        raise InputError(
+            f"{path}: a picture is uint8 (H, W, 3), or floating point in [0, 1]; this array is {image.dtype} "
+            f"{image.shape}"
+        )
+    if image.dtype.kind == "f":
+        low, high = image.min(), image.max()
+        if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # not a number either
+            raise InputError(f"{path}: a floating point picture is in [0, 1], this one goes from {low:g} to {high:g}")
+        image = np.rint(image * 255).astype(np.uint8)
     with writing(path) as temporary:
         try:
             Image.fromarray(image).save(temporary, quality=95)

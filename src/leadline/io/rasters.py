@@ -18,7 +18,8 @@ def write_raster(path: str | os.PathLike[str], values: np.ndarray) -> None:
 
     Args:
         path: ``.png`` takes (H, W) uint8 or uint16; ``.tif`` and ``.tiff`` take (H, W) or (H, W, C) of uint8, uint16 or
-            float32. A file that exists is replaced, and only by a whole one.
+            float32; three numbers a pixel are stored as colours, for OpenCV finds no others. A file that exists is
+            replaced, and only by a whole one.
         values: the numbers.
 
     Raises:
@@ -31,6 +32,7 @@ def write_raster(path: str | os.PathLike[str], values: np.ndarray) -> None:
             Image.fromarray(values).save(temporary, format="PNG")
     elif suffix in (".tif", ".tiff") and values.ndim in (2, 3) and kind in ("uint8", "uint16", "float32"):
         with writing(path) as temporary:
-            tifffile.imwrite(temporary, values, photometric="minisblack", planarconfig="contig")
+            meaning = "rgb" if values.shape[2:] == (3,) else "minisblack"
+            tifffile.imwrite(temporary, values, photometric=meaning, planarconfig="contig")
     else:
         raise InputError(f"{path}: cannot hold {values.ndim} dimensions of {kind}")

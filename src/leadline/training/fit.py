@@ -44,6 +44,7 @@ def fit(
     kept: list[int],
     options: FitOptions,
     folder: Path,
+    places: list[int] | None = None,
 ) -> None:
     """Train ``method`` for ``options.steps`` steps; a run that was cut off goes on where it was.
 
@@ -55,6 +56,7 @@ def fit(
         kept: indices of the frames kept apart, looked at now and then.
         options: see :class:`FitOptions`; ``steps`` must be set.
         folder: where checkpoints and logs go.
+        places: what each frame trained on shows, see :class:`Draws`.
     """
     last = folder / "last.ckpt"
     start = _step_of(last)
@@ -63,7 +65,7 @@ def fit(
         return
     method.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     workers = options.workers if options.workers >= 0 else loading_workers(options.torch_device())
-    draws = Draws(len(train), options.batch_size, options.steps, options.seed, start)
+    draws = Draws(len(train), options.batch_size, options.steps, options.seed, start, places)
     # Subset asks for a length and an index, which is what Frames has.
     learned: Subset[Any] = Subset(samples.frames, train)  # type: ignore[arg-type]
     samples = Samples(learned, samples.size, samples.augmentation, samples.seed)

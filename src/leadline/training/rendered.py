@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from leadline import worlds
-from leadline.data.folder import Folder, write_frames
+from leadline.data.folder import Folder, Images, write_frames
+from leadline.data.samples import MIXED
 from leadline.errors import ConfigError
 from leadline.frame import Frame
 from leadline.io.atomic import writing
@@ -69,6 +70,73 @@ class Rendered(Folder):
     def describe(self) -> str:
         """Which clips they are."""
         return self._clips
+
+
+class Live(Images):
+    """Clips of a world, rendered while training goes on, ahead of it by the loader's workers: nothing is stored.
+
+    Frames come place by place, those of a few places mixed; with more clips than training asks for, none is seen twice.
+
+    Args:
+        world: a name of ``leadline.worlds.names()``.
+        clips: how many places.
+        frames: frames of each clip.
+        seed: of the first place; the others follow.
+        rate: frames a second; low, so that frames differ.
+        height: of the images.
+        width: of the images.
+
+    Raises:
+        ConfigError: no such world, or nothing to render.
+    """
+
+    licence = Rendered.licence
+
+    def __init__(
+        self,
+        world: str = "tract",
+        clips: int = 2000,
+        frames: int = 16,
+        seed: int = 0,
+        rate: float = 2.0,
+        height: int = 256,
+        width: int = 320,
+    ) -> None:
+        if clips < 1 or frames < 1 or seed < 0:
+            raise ConfigError(f"clips: {clips} clips of {frames} frames from seed {seed} are nothing to render")
+        self.world = worlds.create(world, height=height, width=width, rate=rate)
+        self.seed, self.frames = seed, frames
+        names = (f"{world}-{number:06d}-{frame:06d}" for number in range(seed, seed + clips) for frame in range(frames))
+        super().__init__([Path(name) for name in names])
+        self._open: dict[int, worlds.Place] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Places stay in the process that built them: embree's scenes do not travel."""
+        return self.__dict__ | {"_open": {}}
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of every image."""
+        del index
+        return self.world.height, self.world.width
+
+    def place(self, index: int) -> int:
+        """The place a frame shows."""
+        return index // self.frames
+
+    def describe(self) -> str:
+        """Which clips they are."""
+        clips = len(self) // self.frames
+        return f"{clips} clips of {self.frames} frames of the rendered world '{self.world.name}', from seed {self.seed}"
+
+    def __getitem__(self, index: int) -> Frame:
+        """A frame, rendered now."""
+        number = self.place(range(len(self))[index])
+        if number not in self._open:
+            while len(self._open) >= MIXED:
+                del self._open[next(iter(self._open))]
+            self._open[number] = self.world.clip(self.seed + number, self.frames)
+        frame = self._open[number].shoot(index % self.frames)
+        return Frame(frame.image, frame.depth, frame.camera, frame.pose, name=self.paths[index].name, mask=frame.mask)
 
 
 def render(

@@ -24,7 +24,6 @@ from leadline.data.samples import Samples, to_device
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError
 from leadline.io.atomic import writing
-from leadline.io.images import image_size
 from leadline.methods.base import Method
 from leadline.training.fit import fit
 from leadline.training.options import FitOptions
@@ -97,8 +96,8 @@ def _short(value: Any) -> str:
 
 def automatic_size(frames: Images) -> tuple[int, int]:
     """(height, width) to train at: shaped like most of the images, about ``PIXELS`` pixels, multiples of ``STRIDE``."""
-    step = max(1, len(frames.paths) // 50)
-    aspects = sorted(width / height for height, width in (image_size(path) for path in frames.paths[::step]))
+    step = max(1, len(frames) // 50)
+    aspects = sorted(width / height for height, width in (frames.size(i) for i in range(0, len(frames), step)))
     aspect = aspects[len(aspects) // 2]
     shapes = [
         (row * STRIDE, column * STRIDE)
@@ -177,7 +176,8 @@ def run(
         where.write(known)
     options = replace(options, steps=known["steps"], minutes=0)
 
-    fit(method, samples, train, plain, kept, options, where.folder)
+    places = [frames.place(index) for index in train]
+    fit(method, samples, train, plain, kept, options, where.folder, places)
     judged = report(method, plain, train, kept) if kept else None
     card = Card(
         architecture=method.student.network.architecture,

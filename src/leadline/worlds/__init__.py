@@ -6,9 +6,9 @@ from typing import Any
 
 from leadline.discover import find
 from leadline.errors import ConfigError, suggest
-from leadline.worlds.base import World, each_clip
+from leadline.worlds.base import Place, World, each_clip
 
-__all__ = ["World", "create", "each_clip", "names"]
+__all__ = ["Place", "World", "create", "each_clip", "kind", "names"]
 
 
 def names() -> list[str]:
@@ -26,10 +26,19 @@ def create(name: str, **options: Any) -> World:
     Raises:
         ConfigError: there is no such world, or an option is impossible.
     """
+    return kind(name)(**options)
+
+
+def kind(name: str) -> type[World]:
+    """The class of the world called ``name``.
+
+    Raises:
+        ConfigError: there is no such world.
+    """
     worlds = _worlds()
     if name not in worlds:
         raise ConfigError(f"world: no world '{name}'{suggest(name, worlds)}; there is {', '.join(sorted(worlds))}")
-    return worlds[name](**options)
+    return worlds[name]
 
 
 def _worlds() -> dict[str, type[World]]:

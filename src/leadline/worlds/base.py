@@ -1,4 +1,4 @@
-"""What every world has in common: a seed becomes a scene, a scene becomes a clip, clips are rendered side by side."""
+"""What every world has in common: a seed becomes a place, a camera goes through it, and sees what there is to see."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ import multiprocessing
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from functools import cached_property
+from typing import ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
+from leadline.camera import Camera
+from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError
 from leadline.frame import Frame
+from leadline.rig import Lidar, Mount, Rig
+from leadline.worlds.lidar import sweep
+from leadline.worlds.raytracing import Hits, Mesh, Scene, directions, look
 from leadline.worlds.sensor import Sensor
 
 T = TypeVar("T")
 
 #: Most processes of a pool; Windows allows no more.
 MOST = 61
+#: What is seen where nothing stands is this many units away, for optical flow.
+FAR = 1e5
+#: Where within a pixel edges are looked at again, in pixels from its centre.
+OFFSETS = ((-0.3, -0.12), (0.12, -0.3), (0.3, 0.12), (-0.12, 0.3))
+#: Longer side of the picture that exposure is measured on.
+GLIMPSE = 48
+#: Reflections that add this part of full white hide a surface's own colour.
+HIDING = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ class World(ABC):
             raise ConfigError(f"rate: {self.rate:g} frames a second is not possible")
 
     @abstractmethod
-    def clip(self, seed: int, frames: int) -> Sequence[Frame]:
+    def clip(self, seed: int, frames: int) -> Place:
         """The frames a camera sees on its way through the place of that seed, each rendered when it is asked for.
 
         Args:
@@ -72,8 +86,221 @@ class World(ABC):
         """
 
 
+class Place(Sequence[Frame], ABC):
+    """One place and a way through it: a sequence of the frames its own camera sees, and what other sensors would.
+
+    A subclass builds the place and sets the fields, then says what moves and how it is lit.
+
+    Args:
+        world: the kind of place.
+        seed: of everything random.
+        frames: how many instants.
+    """
+
+    #: The place's own camera and where it sits.
+    mount: Mount
+    #: (frames, 4, 4) body-to-world.
+    poses: np.ndarray
+    #: What stands still.
+    still: Scene
+    #: Class of each mesh, by its index in the scene, and, last, of where nothing stands.
+    labels: np.ndarray
+    #: Class of the body that carries the camera; it has no depth, and its pixels may not be used.
+    carrier: int = -1
+
+    def __init__(self, world: World, seed: int, frames: int) -> None:
+        self.world, self.seed, self.frames = world, seed, frames
+        self._scenes: dict[int, Scene] = {}
+        self._first: dict[tuple[Camera, bytes], np.ndarray] = {}
+
+    def moving(self, index: int) -> Sequence[Mesh]:
+        """Where what moves is at an instant: the same meshes in the same order, of the same triangles; by default
+        nothing does."""
+        del index
+        return ()
+
+    def scene(self, index: int) -> Scene:
+        """Everything, as it stands at an instant."""
+        if index not in self._scenes:
+            while len(self._scenes) > 2:  # this instant and its neighbours are asked for again and again
+                del self._scenes[next(iter(self._scenes))]
+            self._scenes[index] = self.still.with_moving(self.moving(index))
+        return self._scenes[index]
+
+    @abstractmethod
+    def shade(
+        self, scene: Scene, seen: Hits, rays: np.ndarray, spread: np.ndarray | float, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Light that comes back along rays.
+
+        Args:
+            scene: the things as they stand.
+            seen: what the rays hit.
+            rays: (N, 3) of the length that ``seen.distance`` counts in.
+            spread: (N,) or one number, width of a pixel at distance 1.
+            index: the instant.
+
+        Returns:
+            Linear light, (N, 3) each: what surfaces throw back the same way to every side, and what they reflect.
+        """
+
+    def albedo(self, seen: Hits) -> np.ndarray:
+        """(N,) part of a lidar's light that is thrown back; by default a third."""
+        return np.full(len(seen.distance), 1 / 3, np.float32)
+
+    def __len__(self) -> int:
+        return self.frames
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Frame]: ...
+    def __getitem__(self, index: int | slice) -> Frame | Sequence[Frame]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.frames))]
+        return self.shoot(range(self.frames)[index])  # refuses what lies outside
+
+    def rig(self, index: int, mounts: Mapping[str, Mount], lidar: Lidar | None = None, flow: bool = True) -> Rig:
+        """What cameras and a lidar on the same body see at an instant.
+
+        Args:
+            index: the instant.
+            mounts: the cameras.
+            lidar: measures, too.
+            flow: with optical flow, which takes a quarter of the time.
+        """
+        frames = {name: self.shoot(index, mount, number, flow) for number, (name, mount) in enumerate(mounts.items())}
+        pose = self.poses[index]
+        rng = np.random.default_rng([self.seed, index, 2])
+        swept = sweep(self.scene(index), lidar, pose, rng, self.albedo) if lidar else None
+        return Rig(frames, pose, swept)
+
+    def shoot(self, index: int, mount: Mount | None = None, number: int = 0, flow: bool = True) -> Frame:
+        """What a camera sees at an instant.
+
+        Args:
+            index: the instant.
+            mount: the camera and where it sits on the body; by default the place's own.
+            number: of the camera: each has noise of its own.
+            flow: with optical flow.
+        """
+        mount = mount or self.mount
+        camera, scene, sensor = mount.camera, self.scene(index), self.world.sensor
+        pose, shape = self.poses[index] @ mount.pose, (camera.height, camera.width)
+        seen = look(scene, camera, pose)
+        body, gloss = self._light(scene, seen, camera, pose, index)
+        flows = (
+            [self._flow(scene, seen, mount, pose, index, index + step) for step in (1, -1)] if flow else [None, None]
+        )
+        gain = self._gain(mount, index)
+        rng = np.random.default_rng([self.seed, index, 1, number])
+        smear = None if flows[0] is None or not sensor.shutter else flows[0] * (sensor.shutter * self.world.rate)
+        picture = sensor.develop(body.reshape(*shape, 3) * gain, gloss.reshape(*shape, 3) * gain, rng, smear)
+        label = self.labels[seen.mesh].reshape(shape)
+        stands = np.isfinite(seen.distance).reshape(shape)
+        usable = (label != self.carrier) & np.isfinite(directions(camera, pose).sum(axis=1)).reshape(shape)
+        depth = np.where(stands & usable, seen.distance.reshape(shape), 0).astype(np.float32)
+        kind = Kind("depth", "nothing")
+        return Frame(
+            picture.image,
+            DepthMap(depth, kind, self.world.unit, depth > 0, camera),
+            camera,
+            pose,
+            time=index / self.world.rate,
+            sequence=f"{self.world.name}-{self.seed:06d}",
+            name=f"{index:06d}",
+            mask=None if usable.all() else usable,
+            normals=np.einsum("ni,ij->nj", seen.normals, pose[:3, :3]).astype(np.float32).reshape(*shape, 3),
+            reflective=(gloss.max(axis=1) * gain > HIDING).reshape(shape),
+            semantics=label.astype(np.uint8),
+            diffuse=picture.diffuse,
+            residual=picture.residual,
+            forward_flow=flows[0],
+            backward_flow=flows[1],
+        )
+
+    def _light(
+        self, scene: Scene, seen: Hits, camera: Camera, pose: np.ndarray, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 3) light of every pixel, twice: of bodies and of reflections; edges are looked at more often."""
+        rays = directions(camera, pose)
+        spread = 1 / float(camera.fx)
+        body, gloss = self.shade(scene, seen, rays, spread, index)
+        edge = np.flatnonzero(_edges(seen, (camera.height, camera.width)))
+        if len(edge):
+            middle = np.stack([edge % camera.width, edge // camera.width], axis=1)
+            uv = (middle + np.array(OFFSETS)[:, None]).reshape(-1, 2)
+            rays = directions(camera, pose, uv)
+            again = scene.cast(pose[:3, 3], rays)
+            lights = self.shade(scene, again, rays, spread / 2, index)
+            for light, more in zip((body, gloss), lights, strict=True):
+                light[edge] = (light[edge] + more.reshape(len(OFFSETS), -1, 3).sum(axis=0)) / (len(OFFSETS) + 1)
+        return body, gloss
+
+    def _flow(self, scene: Scene, seen: Hits, mount: Mount, pose: np.ndarray, index: int, other: int) -> np.ndarray:
+        """(H, W, 2) pixels from here to where the same places are seen at another instant, NaN where they are not."""
+        camera = mount.camera
+        height, width = camera.height, camera.width
+        flow = np.full((height * width, 2), np.nan, np.float32)
+        if not 0 <= other < self.frames:
+            return flow.reshape(height, width, 2)
+        there, then = self.poses[other] @ mount.pose, self.scene(other)
+        points = scene.carried(seen, then)
+        away = seen.mesh < 0
+        if away.any():
+            points[away] = pose[:3, 3] + FAR * directions(camera, pose)[away]
+        with np.errstate(invalid="ignore"):
+            local = np.einsum("ni,ij->nj", points - there[:3, 3], there[:3, :3])
+            uv, ahead = camera.project(local)
+            inside = np.flatnonzero(camera.contains(uv) & ahead)
+        inside = inside[~then.blocked(there[:3, 3], points[inside], clear=True)]
+        grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).reshape(-1, 2)
+        flow[inside] = uv[inside] - grid[inside]
+        return flow.reshape(height, width, 2)
+
+    def _gain(self, mount: Mount, index: int) -> float:
+        """What exposure multiplies light with."""
+        sensor, key = self.world.sensor, (mount.camera, mount.pose.tobytes())
+        if sensor.adapt < 1 and key not in self._first:
+            self._first[key] = self._glimpse(mount, 0)
+        now = self._glimpse(mount, index) if sensor.adapt > 0 else self._first[key]
+        return sensor.gain(now, self._first.get(key, now)) * float(self._hunting[index])
+
+    def _glimpse(self, mount: Mount, index: int) -> np.ndarray:
+        """(h, w, 3) a small picture's light, to expose by."""
+        shrink = min(1, GLIMPSE / max(mount.camera.height, mount.camera.width))
+        small = mount.camera.resize(*(max(8, round(n * shrink)) for n in (mount.camera.height, mount.camera.width)))
+        scene, pose = self.scene(index), self.poses[index] @ mount.pose
+        seen, rays = look(scene, small, pose), directions(small, pose)
+        body, gloss = self.shade(scene, seen, rays, 1 / float(small.fx), index)
+        return (body + gloss).reshape(small.height, small.width, 3)
+
+    @cached_property
+    def _hunting(self) -> np.ndarray:
+        """(frames,) what exposure is multiplied with, as it hunts for the right one."""
+        rng = np.random.default_rng([self.seed, 3])
+        time = np.arange(self.frames) / self.world.rate
+        return 2 ** (self.world.sensor.hunting * smooth(rng, time, 1.5))
+
+
+def _edges(seen: Hits, shape: tuple[int, int]) -> np.ndarray:
+    """(H*W,) pixels beside which another thing is seen, or the same thing at quite another depth."""
+    mesh = seen.mesh.reshape(shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = np.where(seen.mesh >= 0, 1 / seen.distance, 0).reshape(shape)
+        found = np.zeros(shape, bool)
+        for axis in (0, 1):
+            one, two = ([slice(None)] * 2 for _ in range(2))
+            one[axis], two[axis] = slice(None, -1), slice(1, None)
+            a, b = tuple(one), tuple(two)
+            differs = (mesh[a] != mesh[b]) | (np.abs(near[a] - near[b]) > 0.1 * np.maximum(near[a], near[b]))
+            found[a] |= differs
+            found[b] |= differs
+    return found.reshape(-1)
+
+
 def each_clip(
-    world: World, seeds: Sequence[int], frames: int, work: Callable[[Sequence[Frame]], T], processes: int = 0
+    world: World, seeds: Sequence[int], frames: int, work: Callable[[Place], T], processes: int = 0
 ) -> Iterator[T]:
     """Do ``work`` with the clip of every seed, several at a time; results come in the order of the seeds.
 
@@ -137,7 +364,7 @@ def _single_threaded() -> Iterator[None]:
 class _Task(Generic[T]):
     world: World
     frames: int
-    work: Callable[[Sequence[Frame]], T]
+    work: Callable[[Place], T]
 
     def __call__(self, seed: int) -> T:
         return self.work(self.world.clip(seed, self.frames))

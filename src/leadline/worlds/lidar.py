@@ -30,10 +30,9 @@ def sweep(
     elevation = np.radians(lidar.elevations)[:, None]
     azimuth = np.linspace(np.pi, -np.pi, lidar.steps, endpoint=False)  # clockwise seen from above, from behind
     across = np.cos(elevation)
-    directions = np.stack(
-        [across * np.cos(azimuth), across * np.sin(azimuth), np.broadcast_to(np.sin(elevation), (len(elevation), lidar.steps))],
-        axis=2,
-    ).reshape(-1, 3)  # fmt: skip
+    ahead, left = across * np.cos(azimuth), across * np.sin(azimuth)
+    up = np.broadcast_to(np.sin(elevation), ahead.shape)
+    directions = np.stack([ahead, left, up], axis=2).reshape(-1, 3)
     to_world = pose @ lidar.pose
     rays = directions @ to_world[:3, :3].T
     hits = scene.cast(to_world[:3, 3], rays)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from common.reprojection import reprojected
+from common.rigs import rigs
+from leadline.data.servct import ServCt
+from leadline.rig import Rig
+
+
+@pytest.fixture(scope="module")
+def shot() -> list[Rig]:
+    return rigs(ServCt().mounts(), count=2, scale=0.125, unit="mm")
+
+
+@pytest.fixture(scope="module")
+def root(shot: list[Rig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("servct")
+    for number in range(2):
+        for path in ServCt().write_clip(root, number, shot):
+            assert path.is_file()
+    return root
+
+
+def read(root: Path, name: str) -> np.ndarray:
+    return cv2.imread(str(root / "Experiment_1" / name / "001.png"), cv2.IMREAD_UNCHANGED)
+
+
+def calibration(root: Path) -> dict[str, np.ndarray]:
+    stored = json.loads((root / "Experiment_1" / "Rectified_calibration" / "001.json").read_text())
+    return {name: np.array(m["data"]).reshape(m["rows"], m["cols"]) for name, m in stored.items()}
+
+
+def test_numbers_go_on_through_both_experiments(root: Path) -> None:
+    names = {"Left_rectified", "Right_rectified", "Rectified_calibration"}
+    truths = {"DepthL", "DepthR", "Disparity", "OcclusionL", "OcclusionR"}
+    for experiment, stems in (("Experiment_1", ["001", "002"]), ("Experiment_2", ["003", "004"])):
+        assert {path.name for path in (root / experiment).iterdir()} == names | {"Reference_CT"}
+        assert {path.name for path in (root / experiment / "Reference_CT").iterdir()} == truths
+        for folder in [*names, *(f"Reference_CT/{truth}" for truth in truths)]:
+            assert sorted(path.stem for path in (root / experiment / folder).iterdir()) == stems
+
+
+def test_depth_is_mm_times_256(root: Path, shot: list[Rig]) -> None:
+    for name, side in (("DepthL", "left"), ("DepthR", "right")):
+        codes = read(root, f"Reference_CT/{name}")
+        assert codes.dtype == np.uint16
+        assert codes.min() > 0
+        np.testing.assert_allclose(codes / 256, shot[0][side].depth.values, atol=1 / 512 + 1e-4)
+
+
+def test_disparity_agrees_with_depth_by_the_calibration(root: Path) -> None:
+    depth, disparity = (read(root, f"Reference_CT/{name}") / 256 for name in ("DepthL", "Disparity"))
+    matrices = calibration(root)
+    baseline = -matrices["P2"][0, 3] / matrices["P2"][0, 0]
+    assert baseline == pytest.approx(5)
+    np.testing.assert_allclose(disparity, matrices["P1"][0, 0] * baseline / depth, atol=0.02)
+    points = cv2.reprojectImageTo3D(disparity.astype(np.float32), matrices["Q"])
+    np.testing.assert_allclose(points[..., 2], depth, rtol=0.01)
+    v, u = np.mgrid[: depth.shape[0], : depth.shape[1]]
+    seen = np.concatenate((points, np.ones_like(points[..., :1])), axis=-1) @ matrices["P2"].T
+    np.testing.assert_allclose(seen[..., 0] / seen[..., 2], u - disparity, atol=0.02)
+    np.testing.assert_allclose(seen[..., 1] / seen[..., 2], v, atol=0.02)
+
+
+def test_left_depth_lands_on_the_right_one(root: Path) -> None:
+    depth, right, disparity = (read(root, f"Reference_CT/{name}") / 256 for name in ("DepthL", "DepthR", "Disparity"))
+    matrices = calibration(root)
+    beside = np.eye(4)
+    beside[:3] = np.linalg.inv(matrices["P1"][:, :3]) @ matrices["P2"]
+    moved, there = reprojected(depth, right, matrices["P1"][:, :3], beside)
+    assert len(moved) > 0.8 * depth.size
+    assert np.mean(abs(there / moved - 1) < 0.02) > 0.95
+    # What lies outside the other image is yellow, and in a box nothing is hidden.
+    yellow = (read(root, "Reference_CT/OcclusionL") == (0, 255, 255)).all(axis=2)
+    np.testing.assert_array_equal(yellow, np.indices(depth.shape)[1] - disparity < -0.5)
+    assert (read(root, "Reference_CT/OcclusionL")[~yellow] == 0).mean() > 0.99
+
+
+def test_what_is_unknown_or_hidden_is_marked(shot: list[Rig], tmp_path: Path) -> None:
+    left, right = shot[0]["left"], shot[0]["right"]
+    height, width = left.height, left.width
+    changed = {"left": (np.full((height, width), 60.0), np.ones((height, width), bool))}
+    changed["left"][1][:5] = False
+    changed["left"][0][6] = 300.0
+    # The right camera sees something nearer in some columns.
+    changed["right"] = (np.full((height, width), 60.0), np.ones((height, width), bool))
+    changed["right"][0][:, 40:45] = 20.0
+    frames = {}
+    for name, frame in (("left", left), ("right", right)):
+        values, valid = changed[name]
+        frames[name] = frame.replace(depth=type(frame.depth)(values, frame.depth.kind, "mm", valid, frame.camera))
+    ServCt().write_clip(tmp_path, 0, [Rig(frames, shot[0].pose)])
+    depth, disparity = (read(tmp_path, f"Reference_CT/{name}") for name in ("DepthL", "Disparity"))
+    assert (depth[:5] == 0).all()
+    assert (disparity[:5] == 0).all()
+    assert (depth[6] == 0).all()  # more than 16 bits hold
+    assert (depth[7:] == 60 * 256).all()
+    occlusion = read(tmp_path, "Reference_CT/OcclusionL")[..., ::-1]
+    assert (occlusion[:5] == (0, 0, 255)).all()
+    red = (occlusion == (255, 0, 0)).all(axis=2)
+    shift = round(calibration(tmp_path)["P1"][0, 0] * 5 / 60)
+    np.testing.assert_array_equal(np.flatnonzero(red[20]), np.arange(40, 45) + shift)
+
+
+def test_pictures(root: Path, shot: list[Rig]) -> None:
+    for name, side in (("Left_rectified", "left"), ("Right_rectified", "right")):
+        np.testing.assert_array_equal(read(root, name)[..., ::-1], np.rint(shot[0][side].image * 255))
