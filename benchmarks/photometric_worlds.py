@@ -28,7 +28,7 @@ from leadline.worlds.sensor import PERFECT, Sensor
 #: Median flow in pixels that a pair must have.
 FLOW = 6.0, 12.0
 #: Frames a second, one of which makes it so.
-RATES = (32.0, 16.0, 8.0, 4.0, 2.0)
+RATES = (64.0, 45.0, 32.0, 22.0, 16.0, 11.0, 8.0, 5.6, 4.0, 2.8, 2.0)
 #: What moved by more than so many pixels beside its depth and pose does not stand still.
 MOVED = 0.3
 

@@ -37,7 +37,7 @@ def test_every_frame_is_whole(seed):
         assert frame.mask is None
         assert frame.depth.unit == "m"
         points = lift(frame.depth.values.astype(np.float64), frame.camera)
-        assert 0.35 < np.linalg.norm(points, axis=2).min() < frame.depth.values.max() < 10
+        assert 0.33 < np.linalg.norm(points, axis=2).min() < frame.depth.values.max() < 10
         np.testing.assert_allclose(np.linalg.norm(frame.normals, axis=2), 1, atol=1e-4)
         assert frame.image.std() > 0.08, "no contrast"
         assert (frame.image.min(axis=2) > 0.98).mean() < 0.15, "burnt out"
@@ -54,7 +54,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_another_place():
     np.testing.assert_array_equal(one.depth.values, again.depth.values)
     assert not np.array_equal(one.image, other.image)
     assert one.camera != other.camera
-    np.testing.assert_allclose(world.clip(3, 90).poses[2], one.pose, err_msg="the way depends on how long it is")
 
 
 @pytest.mark.parametrize("seed", [11, 24])
@@ -68,7 +67,7 @@ def test_diffuse_times_residual_is_the_image(seed):
 
 def test_mirrors_and_panes_are_reflective_and_as_far_as_their_surface():
     world, found = worlds.create("room", **SMALL), {MIRROR: 0, GLASS: 0}
-    for seed in (11, 23, 24, 29):
+    for seed in (3, 12, 22):
         clip = world.clip(seed, 20)
         frame, seen = clip[10], look(clip.still, clip.mount.camera, clip.poses[10])
         points = seen.points.reshape(64, 80, 3)
@@ -105,12 +104,13 @@ def test_the_camera_stays_away_from_things(seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 5])
 def test_depth_and_pose_take_one_frame_to_the_next(seed):
-    clip = worlds.create("room", height=96, width=128, sensor=PERFECT).clip(seed, 24)
-    one, two = clip[10], clip[11]
+    clip = worlds.create("room", height=96, width=128, sensor=PERFECT, rate=8).clip(seed, 24)
+    fastest = int(np.argmax(np.linalg.norm(np.diff(clip.poses[:, :3, 3], axis=0), axis=1)))
+    one, two = clip[fastest], clip[fastest + 1]
     uv, z, inside = reproject(one.depth.values.astype(np.float64), one.camera, relative(one.pose, two.pose), two.camera)
     shown = np.isfinite(one.forward_flow[..., 0])
     assert (shown <= inside).all()
-    assert shown.mean() > 0.75
+    assert shown.mean() > 0.7
     grid = np.stack(np.meshgrid(np.arange(128), np.arange(96)), axis=-1)
     assert np.abs(one.forward_flow - (uv - grid))[shown].max() < 0.02
     error = np.abs(warped(two.depth.values[..., None], uv)[..., 0] - z)[shown] / z[shown]
@@ -120,14 +120,16 @@ def test_depth_and_pose_take_one_frame_to_the_next(seed):
     there = warped(two.diffuse, uv)
     right, still = np.abs(there - one.diffuse)[matt].mean(), np.abs(two.diffuse - one.diffuse)[matt].mean()
     assert right < 0.03
-    assert right < 0.8 * still
+    assert right < 0.6 * still
 
 
 def test_the_hand_is_steady_and_keeps_moving():
-    clip = worlds.create("room", **SMALL, speed=(0.4, 0.4)).clip(5, 900)
+    world = worlds.create("room", **SMALL, speed=(0.4, 0.4))
+    clip = world.clip(5, 900)
+    np.testing.assert_allclose(world.clip(5, 4).poses, clip.poses[:4], err_msg="the way depends on how long it is")
     steps = np.linalg.norm(np.diff(clip.poses[:, :3, 3], axis=0), axis=1) * 30
     assert 0.2 < steps.mean() < 0.6
-    assert steps.max() < 1.6
+    assert steps.max() < 1.4
     assert np.abs(np.diff(steps)).max() < 0.1
     cosine = [(np.trace(a[:3, :3].T @ b[:3, :3]) - 1) / 2 for a, b in zip(clip.poses, clip.poses[1:], strict=False)]
     assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 3
@@ -138,14 +140,13 @@ def test_a_folder_of_photographs_hangs_on_the_walls(tmp_path):
     Image.fromarray(np.full((40, 60, 3), [255, 0, 0], np.uint8)).save(tmp_path / "red.png")
     plain, red = worlds.create("room", **SMALL), worlds.create("room", **SMALL, photographs=str(tmp_path))
     picture = CLASSES.index("picture")
-    for seed in range(6):
-        frame = red.clip(seed, 1)[0]
-        on = frame.semantics == picture
-        if on.sum() > 60:
-            break
+    frame, invented = red.clip(4, 20)[10], plain.clip(4, 20)[10]
+    on = frame.semantics == picture
+    assert on.sum() > 60
     diffuse = frame.diffuse[on]
     assert (diffuse[:, 0] > 2 * diffuse[:, 1]).mean() > 0.6
-    assert not np.array_equal(frame.image, plain.clip(seed, 1)[0].image)
+    np.testing.assert_array_equal(frame.depth.values, invented.depth.values, "another room")
+    assert np.abs(frame.diffuse - invented.diffuse)[on].mean() > 0.1
     with pytest.raises(ConfigError, match="no images"):
         worlds.create("room", photographs=str(tmp_path / "none"))
 

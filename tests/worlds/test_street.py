@@ -14,7 +14,7 @@ from leadline.geometry.poses import relative, transform
 from leadline.rig import Lidar, Mount
 from leadline.worlds.raytracing import directions
 from leadline.worlds.sensor import PERFECT
-from leadline.worlds.street import Street, StreetPlace, facing, ring
+from leadline.worlds.street import LONGEST, Street, StreetPlace, facing, ring, travelled
 
 SMALL = {"height": 64, "width": 80}
 
@@ -129,8 +129,9 @@ def test_lidar_points_lie_on_the_depth_maps():
     frame, sweep = rig["front"], rig.sweep
     assert 2000 < len(sweep.points) < 24 * 500 * 0.95
     local = transform(np.linalg.inv(frame.pose) @ sweep.pose, sweep.points.astype(float))
-    uv, z = frame.camera.project(local)
-    inside = frame.camera.contains(uv) & (z > 0)
+    z = local[:, 2]
+    uv, ahead = frame.camera.project(local)
+    inside = frame.camera.contains(uv) & ahead
     u, v = np.rint(uv[inside]).astype(int).T.clip(0, [[319], [239]])
     valid = frame.depth.valid[v, u]
     apart = np.abs(frame.depth.values[v, u] - z[inside])[valid] / z[inside][valid]
@@ -140,14 +141,14 @@ def test_lidar_points_lie_on_the_depth_maps():
 
 
 def test_it_drives_on_its_side_at_its_speed_and_keeps_its_distance():
-    for seed in range(4):
-        clip = Street(**SMALL, speed=(9.0, 9.0), rate=5).clip(seed, 60)
+    for seed in (0, 1):
+        clip = Street(**SMALL, speed=(9.0, 9.0), rate=5).clip(seed, 15)
         way = np.linalg.norm(np.diff(clip.poses[:, :3, 3], axis=0), axis=1)
         assert 0.8 * 9 / 5 < way.mean() < 1.2 * 9 / 5
         assert np.ptp(way) < 1.0
         assert np.abs(clip.poses[:, 2, 3]).max() < 0.1
-        frame = clip.shoot(30, flow=False)
+        frame = clip.shoot(10, flow=False)
         centre = frame.depth.values[34:44, 38:42]
         assert centre.min() > 3
-    slow = Street(**SMALL, speed=(15.0, 15.0), rate=1).clip(0, 500)
-    assert np.linalg.norm(np.diff(slow.poses[:, :3, 3], axis=0), axis=1).sum() < 950
+    time = np.arange(500.0)
+    assert travelled(np.random.default_rng(0), time, (15.0, 15.0))[-1] <= LONGEST

@@ -123,7 +123,7 @@ class Place(Sequence[Frame], ABC):
         """Everything, as it stands at an instant."""
         if index not in self._scenes:
             while len(self._scenes) > 2:  # this instant and its neighbours are asked for again and again
-                del self._scenes[next(iter(self._scenes))]
+                del self._scenes[max(self._scenes, key=lambda known: abs(known - index))]
             self._scenes[index] = self.still.with_moving(self.moving(index))
         return self._scenes[index]
 

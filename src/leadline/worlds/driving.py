@@ -14,8 +14,10 @@ from leadline.worlds.traffic import Troupe, joints, person, shape, vehicle
 
 #: How far from the way things still move, in metres.
 SEEN = 150.0
+#: About as many vehicles come towards one at most: every one has to be built again for every instant.
+MOST = 14
 #: Most people in one place.
-CROWD = 36
+CROWD = 24
 #: What vehicles are made of, in this order.
 VEHICLE_KINDS = ("lacquer", "glass", "trim")
 
@@ -122,7 +124,7 @@ def _alongside(rng: np.random.Generator, plan: Plan, time: np.ndarray, travelled
     for other in range(plan.lanes):
         drift = np.zeros(len(time)) if other == lane else 6.0 * smooth(rng, time, 12.0)
         for way in (1, -1):
-            gap = rng.uniform(12, 50) if other == lane else rng.uniform(6, 40)
+            gap = rng.uniform(12, 50) if other == lane else rng.uniform(13, 40)
             while gap < SEEN * 0.8:
                 s = travelled + way * gap + drift + min(1.5, gap / 10) * smooth(rng, time, 8.0)
                 aside = plan.drive * (other + 0.5) * plan.lane + 0.2 * smooth(rng, time, 6.0)
@@ -138,7 +140,9 @@ def _oncoming(rng: np.random.Generator, plan: Plan, time: np.ndarray, travelled:
         speed = rng.uniform(5, 14)
         driven = speed * (time + 0.1 * smooth(rng, time, 9.0))
         at, dense = rng.uniform(-60, 30), rng.uniform(30, 90)
-        while at < travelled[-1] + driven[-1] + SEEN:
+        last = travelled[-1] + driven[-1] + SEEN
+        dense = max(dense, last * plan.lanes / MOST - 14)
+        while at < last:
             s = at - driven
             aside = -plan.drive * (lane + 0.5) * plan.lane + 0.2 * smooth(rng, time, 6.0)
             tracks.append(Track(s, aside, 0 * s, np.full(len(s), np.pi)))

@@ -7,10 +7,10 @@ of one wall are laid out in (u, v, w): to the right and up as seen from outside,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from leadline.worlds.raytracing import Mesh
 from leadline.worlds.road import Parts, add, quads
 from leadline.worlds.shapes import tube
 from leadline.worlds.textures import APART
@@ -215,14 +215,14 @@ def _holed(
         sides = [
             np.stack([np.stack([*one, zero], 1), np.stack([*two, zero], 1), np.stack([*two, deep], 1),
                       np.stack([*one, deep], 1)], axis=1)
-            for one, two in zip(ring[:-1], ring[1:], strict=True)
+            for one, two in pairwise(ring)
         ]  # fmt: skip
         corners = np.concatenate([corners, *sides])
     add(parts, house.wall, quads(wall.place(corners), _paint(house, corners, face)))
 
 
 def _panes(rng: np.random.Generator, parts: Parts, house: House, wall: Wall, holes: np.ndarray) -> None:
-    """Glass in openings (N, 4); its paint runs from -1 to 1 both ways (see ``street.Pane``)."""
+    """Glass in openings (N, 4); its paint runs from -1 to 1 both ways (see ``outdoors.Pane``)."""
     a, b, c, d = holes.T
     w = 0 * a - house.recess
     corners = np.stack([np.stack([u, v, w], 1) for u, v in ((a, c), (b, c), (b, d), (a, d))], axis=1)
@@ -294,10 +294,10 @@ def _balconies(rng: np.random.Generator, parts: Parts, house: House, wall: Wall,
 def _flat_roof(rng: np.random.Generator, parts: Parts, house: House) -> None:
     z, wide, deep = house.height - 0.4, house.width, house.depth
     corners = np.array([[[0, 0, z], [wide, 0, z], [wide, deep, z], [0, deep, z]]], float)
-    add(parts, "roof", quads(corners, corners + [0, 0, house.number * APART]))
+    add(parts, "roof", quads(corners, corners + np.array([0, 0, house.number * APART])))
     if rng.uniform() < 0.5:  # stairs and lifts end above the roof
         low = np.array([[wide * rng.uniform(0.1, 0.5), deep * 0.4, z]])
-        box = _blocks(low, low + [3.0, 3.0, 2.6], whole=True)
+        box = _blocks(low, low + np.array([3.0, 3.0, 2.6]), whole=True)
         add(parts, house.wall, quads(box, _paint(house, box[..., [0, 2, 1]], 5)))
 
 
@@ -324,7 +324,7 @@ def _gable(rng: np.random.Generator, parts: Parts, house: House) -> None:
     paint[..., 2] += house.number * APART + 3
     add(parts, "roof", quads(corners, paint))
     low = np.array([[wide * rng.uniform(0.15, 0.8), deep * 0.42, base + rise * 0.4]])
-    chimney = _blocks(low, low + [0.8, 0.6, rise * 0.6 + rng.uniform(0.5, 1.2)], whole=True)
+    chimney = _blocks(low, low + np.array([0.8, 0.6, rise * 0.6 + rng.uniform(0.5, 1.2)]), whole=True)
     add(parts, "brick", quads(chimney, _paint(house, chimney[..., [0, 2, 1]], 5)))
 
 
@@ -344,6 +344,3 @@ def _blocks(low: np.ndarray, high: np.ndarray, whole: bool = False) -> np.ndarra
             names = [tuple(np.insert(pair, axis, side)) for pair in around]
             faces.append(np.stack([corner(*name) for name in names], axis=1))
     return np.concatenate(faces)
-
-
-__all__ = ["WALLS", "House", "Mesh", "build", "plan_house"]

@@ -91,7 +91,8 @@ class Stock:
 
     def _picture(self, kind: str, size: tuple[float, float]) -> str:
         """A material of its own for one picture."""
-        rng, name = self.rng, f"{kind} {len(self.materials)}"
+        # Of their own, so that the same room stands there whatever hangs on its walls.
+        rng, name = np.random.default_rng(int(self.rng.integers(2**63))), f"{kind} {len(self.materials)}"
         if self.photographs and kind == "print":
             image = textures.photograph(self.photographs[int(rng.integers(len(self.photographs)))], size)
         else:
@@ -345,7 +346,7 @@ def furnish(rng: np.random.Generator, stock: Stock, walls: list[Wall], size: np.
         rug = shapes.panel((wide, deep), (*size[:2] / 2 + rng.uniform(-0.3, 0.3, 2), 0.006), (1, 0, 0), (0, 1, 0))
         own = (float(wide), float(deep)) if rng.uniform() < 0.5 else None
         stock.add([Part("floor", "rug", rug, own)])
-    for _ in range(round(size[0] * size[1] * rng.uniform(0.15, 0.3))):
+    for _ in range(round(size[0] * size[1] * rng.uniform(0.08, 0.22))):
         for _ in range(3):
             place = (*(size[:2] * rng.uniform(0.15, 0.85, 2)), 0.008)
             if stands(_pick(rng, FREE), standing(place, rng.integers(4) * np.pi / 2)):
@@ -402,8 +403,8 @@ def lamps(rng: np.random.Generator, stock: Stock, windows: list[np.ndarray], day
                 Part("lamp", "glow", bulb),
                 Part("lamp", "shade", shade),
             ])  # fmt: skip
-        corners = np.array([[-1, -1, 0], [1, 1, 0], [-1, 1, 0], [1, -1, 0]])[: 4 if count == 1 else 2] * side * 0.35
-        found.append(Lamp(place - [0, 0, drop + 0.012] + corners, power, np.array([0.0, 0.0, -1.0])))
+        corners = np.array([[-1, -0.6, 0], [1, -0.6, 0], [0, 1, 0]] if count == 1 else [[-1, -1, 0], [1, 1, 0]])
+        found.append(Lamp(place - [0, 0, drop + 0.012] + 0.35 * side * corners, power, np.array([0.0, 0.0, -1.0])))
     if day:
         for pose in windows:
             points = np.array([[0.0, -0.02, 0.1]]) @ pose[:3, :3].T + pose[:3, 3]

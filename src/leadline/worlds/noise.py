@@ -53,9 +53,10 @@ class Noise:
         seen = None if footprint is None else torch.from_numpy(footprint.astype(np.float32, copy=False))[:, None]
         total = torch.zeros(len(points), self.volume.shape[1])
         for octave in range(octaves):
+            faded = None if seen is None else (1.5 - seen * (1.5 * 2**octave / size)).clamp_(0, 1)
+            if faded is not None and not faded.any():
+                break  # finer ones have faded everywhere, too
             layer = self(place) * gain**octave
-            if seen is not None:
-                layer *= (1.5 - seen * (1.5 * 2**octave / size)).clamp_(0, 1)
-            total += layer
+            total += layer if faded is None else layer.mul_(faded)
             place = place @ TURN + 17.3
         return total.numpy()

@@ -72,8 +72,10 @@ class _Group:
             raise ConfigError(NEEDED) from None
         self.numbers = np.array([*numbers, -1])  # embree says -1 where nothing is hit
         self.embree = EmbreeScene()
-        # What the three corners of each face know, side by side: one place in memory to look at for a hit.
-        self.corners = [_corners(mesh) for mesh in meshes]
+        # What the three corners of each face know, side by side: one place in memory to look at for a hit. The faces of
+        # all meshes follow each other.
+        self.corners = np.concatenate([_corners(mesh) for mesh in meshes] or [np.zeros((0, 3, 3), np.float32)])
+        self.first = np.cumsum([0, *(len(mesh.faces) for mesh in meshes)])
         # Embree numbers geometries in the order they are added.
         self._kept = [
             TriangleMesh(self.embree, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32)) for mesh in meshes
@@ -133,7 +135,7 @@ class Scene:
         all_found = [group.cast(origins, rays) for group in groups]
         nearest = np.argmin([found["tfar"] for found in all_found], axis=0) if len(all_found) > 1 else None
         mesh = np.full(len(rays), -1)
-        width = max((corners.shape[2] for group in groups for corners in group.corners), default=3)
+        width = max(group.corners.shape[2] for group in groups)
         values = np.zeros((len(rays), width), np.float32)
         flat, weights = np.zeros_like(rays), np.zeros_like(rays)
         distance, face = np.full(len(rays), np.inf, np.float32), np.zeros(len(rays), np.int64)
@@ -147,10 +149,8 @@ class Scene:
             distance[here], face[here], flat[here] = found["tfar"][here], found["primID"][here], found["Ng"][here]
             u, v = found["u"][here], found["v"][here]
             weights[here] = np.stack([1 - u - v, u, v], axis=1)
-            for index, corners in enumerate(group.corners):
-                hit = np.flatnonzero(here & (found["geomID"] == index))
-                if len(hit):
-                    values[hit] = np.einsum("ni,nij->nj", weights[hit], corners[face[hit]])
+            corners = group.corners[group.first[found["geomID"][here]] + face[here]]
+            values[here] = np.einsum("ni,nij->nj", weights[here], corners)
         normals = values[:, :3]
         length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
         normals = normals / np.maximum(length, np.float32(1e-12))[:, None]
@@ -192,8 +192,11 @@ class Scene:
 def _rays(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Origins and directions (N, 3) as embree wants them, and which of them (N,) are finite."""
     directions = np.ascontiguousarray(directions, np.float32)
-    sane = np.isfinite(directions.sum(axis=1))
-    rays = directions if sane.all() else np.where(sane[:, None], directions, np.float32(0))
+    sane = np.ones(len(directions), bool)
+    rays = directions
+    if not np.isfinite(directions).all():
+        sane = np.isfinite(directions).all(axis=1)
+        rays = np.where(sane[:, None], directions, np.float32(0))
     return np.ascontiguousarray(np.broadcast_to(origins, directions.shape), np.float32), rays, sane
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from leadline.worlds.noise import Noise
 from leadline.worlds.raytracing import Mesh, smooth_normals
 from leadline.worlds.shapes import join, standing
 
-#: Meshes by what they are made of; see ``street.KINDS``.
+#: Meshes by what they are made of; see ``outdoors.CLASSES``.
 Parts = dict[str, list[Mesh]]
 
 #: Metres of road before the way begins and after it ends, and of it that are built on.
@@ -290,7 +291,7 @@ def _flat(line: Line, boxes: np.ndarray, height: float) -> tuple[np.ndarray, np.
 def _pieces(start: float, end: float, low: float, high: float, longest: float = 4.0) -> Iterable[tuple[float, ...]]:
     """A strip along the road in pieces that follow its bends."""
     cuts = np.linspace(start, end, max(2, int(np.ceil((end - start) / longest)) + 1))
-    return [(a, b, low, high) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(a, b, low, high) for a, b in pairwise(cuts)]
 
 
 def _free(plan: Plan, start: float, end: float) -> list[tuple[float, float]]:

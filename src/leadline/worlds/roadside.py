@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,7 +12,6 @@ from leadline.worlds import facades
 from leadline.worlds.raytracing import Mesh
 from leadline.worlds.road import DEEP, KERB, Block, Parts, Plan, add, merge
 from leadline.worlds.shapes import arc, blob, box, cylinder, hanging, join, leaves, moved, numbered, standing, tube
-from leadline.worlds.textures import APART
 
 #: Leaves of a tree near the road.
 LEAVES = 650
@@ -108,12 +109,12 @@ def _gardens(rng: np.random.Generator, plan: Plan, block: Block, parts: Parts, t
 
 def _hedge(rng: np.random.Generator, long: float) -> Parts:
     thick, high = rng.uniform(0.5, 0.8), rng.uniform(0.8, 1.7)
-    body = numbered(box([long, thick, high]), rng.integers(100))
+    body = box([long, thick, high], number=int(rng.integers(100)))
     count = int(long * 45)
     places = rng.uniform([-0.5, -0.5, 0.05], [0.5, 0.5, 1.0], (count, 3)) * [long, thick, high]
     side = rng.integers(3, size=count)  # on the front, the back or the top
     places[side == 0, 1], places[side == 1, 1], places[side == 2, 2] = -thick / 2, thick / 2, high
-    return {"leaf": [body, numbered(leaves(rng, places, 0.16, 0.7), rng.integers(100))]}
+    return {"leaf": [body, leaves(rng, places, 0.16, 0.7, int(rng.integers(100)))]}
 
 
 def _fence(rng: np.random.Generator, long: float) -> Parts:
@@ -165,19 +166,18 @@ def tree_far(rng: np.random.Generator) -> Mesh:
 
 def _copy(rng: np.random.Generator, parts: Parts, kind: str, mesh: Mesh, pose: np.ndarray, size: float = 1.0) -> None:
     """Another thing like a mesh, turned and scaled at random."""
-    scaled = Mesh(mesh.vertices * size * rng.uniform(0.8, 1.25), mesh.faces, mesh.normals, mesh.paint)
+    scaled = replace(mesh, vertices=mesh.vertices * size * rng.uniform(0.8, 1.25))
     turned = moved(scaled, pose @ standing(turn=rng.uniform(0, 2 * np.pi)))
     add(parts, kind, numbered(turned, int(rng.integers(1000))))
 
 
 def _plant(rng: np.random.Generator, parts: Parts, trees: list[Parts], pose: np.ndarray, size: float) -> None:
     which, turn, scale = trees[rng.integers(len(trees))], rng.uniform(0, 2 * np.pi), size * rng.uniform(0.85, 1.25)
-    grown = pose @ standing(turn=turn) @ np.diag([scale, scale, scale, 1])
+    grown = pose @ standing(turn=turn)
     for kind, meshes in which.items():
         for mesh in meshes:
-            turned = mesh.normals @ (grown[:3, :3] / scale).T
-            paint = mesh.paint + [0, 0, APART * int(rng.integers(1000))]
-            add(parts, kind, Mesh(mesh.vertices @ grown[:3, :3].T + grown[:3, 3], mesh.faces, turned, paint))
+            other = numbered(mesh, int(rng.integers(1000)))
+            add(parts, kind, moved(replace(other, vertices=other.vertices * scale), grown))
 
 
 def _planted(rng: np.random.Generator, plan: Plan, block: Block, parts: Parts, trees: list[Parts]) -> None:
@@ -294,6 +294,6 @@ def _wires(rng: np.random.Generator, plan: Plan, parts: Parts) -> None:
         add(parts, "bark", moved(tube(np.array([[0, 0, -0.2], [0, 0, 7.6]]), np.array([0.15, 0.11]), 8), pose))
         add(parts, "bark", moved(box([0.1, 1.6, 0.1], (0.15, 0, 7.0)), pose))
         tops.append([pose @ np.array([0, y, 7.15, 1]) for y in (-0.7, 0.0, 0.7)])
-    for one, two in zip(tops[:-1], tops[1:], strict=True):
+    for one, two in pairwise(tops):
         for a, b in zip(one, two, strict=True):
             add(parts, "pole", tube(hanging(a[:3], b[:3], 0.4, 8), 0.012, 4, 2))

@@ -25,7 +25,9 @@ CELL, AWAY = 0.1, 5
 #: Heights that a camera is held at, in metres.
 HELD = (0.9, 1.8)
 #: How far the hand sways beside its way, in metres.
-SWAY = 0.05
+SWAY = 0.04
+#: Shortest and longest way, in cells.
+LENGTHS = (12, 32)
 #: Ways that are compared for what is seen from them, and rays (across, down) of each look.
 TRIES, GLANCE = 24, (24, 18)
 
@@ -122,7 +124,7 @@ def _sky(day: bool) -> Sky:
 
 
 class Way:
-    """How a hand carries the camera to and fro on a free line, looking at things.
+    """How a hand carries the camera to and fro on a way through free space, looking at things.
 
     Args:
         rng: decides it.
@@ -144,30 +146,29 @@ class Way:
     ) -> None:
         plain = np.isin(labels, [interior.CLASSES.index(name) for name in ("wall", "floor", "ceiling")])
         free, best = _free(scene.still, size), -np.inf
-        places = np.argwhere(free)
-        heights = (places[:, 2] + 0.5) * CELL
-        held = places[(heights > HELD[0]) & (heights < HELD[1])]
-        places = held if len(held) else places  # a very full room is looked at from above
+        cells = np.argwhere(free)
+        heights = (cells[:, 2] + 0.5) * CELL
+        held = cells[(heights > HELD[0]) & (heights < HELD[1])]
+        cells = held if len(held) else cells  # a very full room is looked at from above
         for _ in range(TRIES):
-            one, other = ((places[rng.integers(len(places))] + 0.5) * CELL for _ in range(2))
-            other = one + (other - one) * min(1.0, 2.5 / max(_length(other - one), 1e-9))
-            other[2] = one[2] + 0.4 * (other[2] - one[2])
-            line = np.linspace(one, other, 40)
-            blocked = np.flatnonzero(~free[tuple((line / CELL).astype(int).T)])
-            other = line[max(blocked[0] - 1, 0)] if len(blocked) else other
+            cell = cells[int(rng.integers(len(cells)))]
+            line = _route(rng, free[:, :, cell[2]], cell[:2])
             focus = things[int(rng.integers(len(things)))] if things else size / 2
-            worth = _worth(scene, plain, (one + other) / 2, focus) + 0.25 * min(_length(other - one), 1.2)
+            line = np.column_stack([line, np.full(len(line), (cell[2] + 0.5) * CELL)])
+            worth = sum(_worth(scene, plain, line[at], focus) for at in (0, len(line) // 2, -1)) / 3
+            worth += 0.04 * min(len(line), 25)
             if worth > best:
-                best, self.one, self.other, self.focus = worth, one, other, focus
+                best, self.line, self.focus = worth, _smoothed(line), focus
         self.seed = int(rng.integers(2**31))
         self.tempo = speed / max(self._speed(), 1e-6)
-        # On a short line the hand would have to shake.
-        self.tempo = min(self.tempo, 0.7)
+        # On a short way the hand would have to shake.
+        self.tempo = min(self.tempo, 0.4)
 
     def _along(self, rng: np.random.Generator, beats: np.ndarray) -> np.ndarray:
-        """(N, 3) places on the line, there and back about once in three beats."""
-        part = np.tanh(1.3 * smooth(rng, beats, 2.0)) / 2 + 0.5
-        return self.one + part[:, None] * (self.other - self.one)
+        """(N, 3) places on the way, there and back about once a beat."""
+        part = 0.5 - 0.5 * np.cos(2 * np.pi * (beats + rng.uniform() + 0.12 * smooth(rng, beats, 1.0)))
+        knots = np.linspace(0, 1, len(self.line))
+        return np.stack([np.interp(part, knots, axis) for axis in self.line.T], axis=1)
 
     def _speed(self) -> float:
         """Metres a beat, on average."""
@@ -195,8 +196,42 @@ class Way:
         return poses
 
 
-def _length(vector: np.ndarray) -> float:
-    return float(np.linalg.norm(vector))
+def _route(rng: np.random.Generator, free: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """(N, 2) metres: the shortest way over free cells (X, Y) from one to a random one that is not too near."""
+    steps = np.full(np.array(free.shape) + 2, -1)  # with a rim, so that every cell has neighbours
+    inner, fringe = steps[1:-1, 1:-1], np.zeros(free.shape, bool)
+    fringe[tuple(start)] = True
+    for step in range(int(rng.integers(*LENGTHS))):
+        inner[fringe] = step
+        fringe = _spread(_spread(fringe, 0), 1) & free & (inner < 0)
+        if not fringe.any():
+            break
+    farthest = np.argwhere(steps == steps.max())
+    cell = farthest[int(rng.integers(len(farthest)))]
+    way = [cell]
+    while steps[tuple(cell)] > 0:
+        around = steps[cell[0] - 1 : cell[0] + 2, cell[1] - 1 : cell[1] + 2]
+        found = np.argwhere(around == steps[tuple(cell)] - 1) - 1
+        cell = cell + found[np.argmin(np.abs(found).sum(axis=1))]  # straight rather than askew
+        way.append(cell)
+    return (np.array(way) - 0.5) * CELL
+
+
+def _smoothed(line: np.ndarray, parts: int = 8, window: int = 25) -> np.ndarray:
+    """(M, 3) the way (N, 3) without corners."""
+    fine = np.linspace(0, len(line) - 1, max(parts * (len(line) - 1), 1) + 1)
+    dense = np.stack([np.interp(fine, np.arange(len(line)), axis) for axis in line.T], axis=1)
+    kernel = np.hanning(window + 2)[1:-1]
+    padded = np.pad(dense, ((window // 2, window // 2), (0, 0)), mode="edge")
+    return np.stack([np.convolve(axis, kernel / kernel.sum(), mode="valid") for axis in padded.T], axis=1)
+
+
+def _spread(filled: np.ndarray, axis: int) -> np.ndarray:
+    """Flags, and those of the neighbours along an axis."""
+    ahead, grown = np.moveaxis(filled, axis, 0), np.moveaxis(filled, axis, 0).copy()
+    grown[1:] |= ahead[:-1]
+    grown[:-1] |= ahead[1:]
+    return np.moveaxis(grown, 0, axis)
 
 
 def _worth(scene: Scene, plain: np.ndarray, place: np.ndarray, focus: np.ndarray) -> float:
@@ -236,11 +271,7 @@ def _free(meshes: Sequence[Mesh], size: np.ndarray) -> np.ndarray:
     before = ~filled
     for _ in range(AWAY):
         for axis in range(3):
-            ahead = np.moveaxis(filled, axis, 0)
-            grown = ahead.copy()
-            grown[1:] |= ahead[:-1]
-            grown[:-1] |= ahead[1:]
-            filled = np.moveaxis(grown, 0, axis)
+            filled = _spread(filled, axis)
         if filled.all():
             return before
         before = ~filled

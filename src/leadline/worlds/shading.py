@@ -16,8 +16,8 @@ Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: (N, 3) light that comes from unit directions (N, 3) where nothing stands.
 Sky = Callable[[np.ndarray], np.ndarray]
 
-#: Rays that show what a glossy surface reflects.
-GLOSSY_RAYS = 4
+#: Rays that show what a rough surface reflects, if it reflects a tenth or less, and if more.
+GLOSSY_RAYS = 2, 4
 #: Reflections weaker than this part of the light are not looked for.
 FAINT = 0.02
 # Columns of the materials' properties.
@@ -182,15 +182,16 @@ class Shading:
     def _falling(self, scene: Scene, seen: Hits, places: np.ndarray, soft: bool) -> np.ndarray:
         """(N, 3) light that falls on surfaces."""
         lean = (np.einsum("ij,j->i", seen.normals, self.up.astype(np.float32))[:, None] + 1) / 2
-        light = self.below * (1 - lean) + self.above * lean
+        light = self.below.astype(np.float32) * (1 - lean) + self.above.astype(np.float32) * lean
         if self.sun is not None:
             towards = self.sun.direction.astype(np.float32)
             facing = np.einsum("ij,j->i", seen.normals, towards)
             lit = np.flatnonzero(facing > 0)
             free = ~scene.blocked(places[lit], places[lit] + 1e3 * towards)
-            light[lit] += (facing[lit] * free)[:, None] * self.sun.power
+            light[lit] += (facing[lit] * free)[:, None] * self.sun.power.astype(np.float32)
         for lamp in self.lamps:
             points = lamp.points if soft else lamp.points.mean(axis=0, keepdims=True)
+            power = (lamp.power / len(points)).astype(np.float32)
             for point in points.astype(np.float32):
                 to_lamp = point - seen.points
                 square = np.einsum("ij,ij->i", to_lamp, to_lamp)
@@ -199,8 +200,8 @@ class Shading:
                     strength *= np.maximum(-(to_lamp @ lamp.facing.astype(np.float32)) / np.sqrt(square), 0)
                 lit = np.flatnonzero(strength > 0)
                 free = ~scene.blocked(places[lit], np.broadcast_to(point, (len(lit), 3)))
-                light[lit] += (strength[lit] * free)[:, None] * (lamp.power / len(points))
-        return light.astype(np.float32)
+                light[lit] += (strength[lit] * free)[:, None] * power
+        return light
 
     def _gloss(
         self,
@@ -219,7 +220,7 @@ class Shading:
         # A rough surface hides its reflections at grazing angles, where facets shadow each other.
         share *= 1 - np.minimum(rough, 0.5) * (1 - lean)
         share[(properties[:, REFLECTANCE] <= 0) | (share < FAINT)] = 0
-        count = np.where(share > 0, np.where(rough > 0, GLOSSY_RAYS, 1), 0)
+        count = np.where(share > 0, np.where(rough > 0, np.where(share > 0.1, GLOSSY_RAYS[1], GLOSSY_RAYS[0]), 1), 0)
         back = np.repeat(np.arange(len(ways)), count)
         mirrored = ways + 2 * lean[:, None] * seen.normals
         start, turned = _lifted(seen, seen.normals), mirrored[back]
@@ -275,7 +276,8 @@ class Shading:
 def _lifted(seen: Hits, normals: np.ndarray) -> np.ndarray:
     """(N, 3) points a little above their surface, so that a ray from there does not meet it at once."""
     with np.errstate(invalid="ignore"):
-        size = np.abs(seen.points).max(axis=1, keepdims=True)
+        x, y, z = np.abs(seen.points).T
+        size = np.maximum(np.maximum(x, y), z)[:, None]
     return seen.points + normals * (np.float32(2e-4) + np.float32(2e-6) * size)
 
 

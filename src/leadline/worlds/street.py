@@ -15,7 +15,7 @@ import numpy as np
 from leadline.camera import Pinhole
 from leadline.geometry.poses import axis_angle_to_matrix
 from leadline.rig import Mount
-from leadline.worlds import driving, materials
+from leadline.worlds import driving, outdoors
 from leadline.worlds.base import Place, World, smooth
 from leadline.worlds.raytracing import Hits, Mesh, Scene
 from leadline.worlds.road import Plan, ground, joined, merge
@@ -66,24 +66,24 @@ class StreetPlace(Place):
         camera = Pinhole.from_fov(world.width, world.height, rng.uniform(*world.fov))
         self.mount = Mount(camera, facing(0.0, SEAT))
         time = np.arange(frames) / world.rate
-        travelled = _travelled(rng, time, world.speed)
+        driven = travelled(rng, time, world.speed)
         #: How the street is laid out.
-        self.plan = Plan(rng, travelled[-1])
+        self.plan = Plan(rng, driven[-1])
         green = bool(rng.uniform() < 0.4)
         parts = ground(rng, self.plan, green)
         merge(parts, line_blocks(rng, self.plan, green))
         merge(parts, driving.parked(rng, self.plan))
         still = joined(parts)
         self.still = Scene(list(still.values()))
-        lane, self.poses = _drive(rng, self.plan, time, travelled)
-        self._traffic = driving.Traffic(rng, self.plan, time, travelled, lane)
+        lane, self.poses = _drive(rng, self.plan, time, driven)
+        self._traffic = driving.Traffic(rng, self.plan, time, driven, lane)
         self._body = ego()
         kinds = [*still, *self._traffic.kinds, "ego"]
-        looks = materials.looks(rng, self.plan)
-        self.shading, self.haze = materials.light(rng, [looks[kind] for kind in kinds])
+        looks = outdoors.looks(rng, self.plan)
+        self.shading, self.haze = outdoors.light(rng, [looks[kind] for kind in kinds])
         #: (3,) colour of the air far away: that of the sky above the horizon.
         self.pale = self.shading.sky(np.array([[1.0, 0.0, 0.05]], np.float32))[0]
-        names = [materials.CLASSES[kind] for kind in kinds]
+        names = [outdoors.CLASSES[kind] for kind in kinds]
         self.labels = np.array([world.classes.index(name) for name in [*names, "sky"]])
         self.carrier = world.classes.index("ego")
 
@@ -156,8 +156,8 @@ def ring(height: int, width: int, fov: float = 75.0) -> dict[str, Mount]:
     return mounts
 
 
-def _travelled(rng: np.random.Generator, time: np.ndarray, speeds: tuple[float, float]) -> np.ndarray:
-    """(frames,) metres driven."""
+def travelled(rng: np.random.Generator, time: np.ndarray, speeds: tuple[float, float]) -> np.ndarray:
+    """(frames,) metres driven, 900 at most, at times (frames,) in seconds and a speed in a range."""
     speed, varied = rng.uniform(*speeds), rng.uniform(0.02, 0.12)
     # The mean of smooth's slope is none; that it never turns back, its wavelength sees to.
     way = speed * (time + varied * 9.0 / (2 * np.pi) * smooth(rng, time, 9.0))
@@ -165,13 +165,13 @@ def _travelled(rng: np.random.Generator, time: np.ndarray, speeds: tuple[float, 
     return way * min(1.0, LONGEST / max(way[-1], 1e-9))
 
 
-def _drive(rng: np.random.Generator, plan: Plan, time: np.ndarray, travelled: np.ndarray) -> tuple[int, np.ndarray]:
+def _drive(rng: np.random.Generator, plan: Plan, time: np.ndarray, driven: np.ndarray) -> tuple[int, np.ndarray]:
     """The lane that is driven on, and (frames, 4, 4) body-to-world."""
     lane = int(rng.integers(plan.lanes))
-    sway = rng.uniform(0.05, 0.3) * smooth(rng, travelled, 45.0) + rng.uniform(-0.15, 0.15)
+    sway = rng.uniform(0.05, 0.3) * smooth(rng, driven, 45.0) + rng.uniform(-0.15, 0.15)
     aside = plan.drive * (lane + 0.5) * plan.lane + sway
     ahead = 0.5  # metres, over which the sway's direction is told
-    later = np.interp(travelled + ahead, travelled, sway) if len(time) > 1 and travelled[-1] > 1 else sway
+    later = np.interp(driven + ahead, driven, sway) if len(time) > 1 and driven[-1] > 1 else sway
     drift = np.clip((later - sway) / ahead, -0.05, 0.05)
     pitch, roll = np.radians(rng.uniform(0.1, 0.5, 2))[:, None] * [smooth(rng, time, 1.1), smooth(rng, time, 1.6)]
     bounce = 0.012 * smooth(rng, time, 0.9)
@@ -179,5 +179,5 @@ def _drive(rng: np.random.Generator, plan: Plan, time: np.ndarray, travelled: np
     for n in range(len(time)):
         tilt = np.eye(4)
         tilt[:3, :3] = axis_angle_to_matrix(np.array([roll[n], pitch[n], 0.0]))
-        poses[n] = plan.line.pose(travelled[n], aside[n], bounce[n], drift[n]) @ tilt
+        poses[n] = plan.line.pose(driven[n], aside[n], bounce[n], drift[n]) @ tilt
     return lane, poses

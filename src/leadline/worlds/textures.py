@@ -321,8 +321,8 @@ def plain(rng: np.random.Generator, base: np.ndarray | None = None, rough: float
 
 def plaster(rng: np.random.Generator, base: np.ndarray | None = None) -> Texture:
     """Rough light plaster."""
-    base = colour(rng, (0.55, 0.8), (0, 0.25)) if base is None else base
-    return _around(rng, base, rng.uniform(0.15, 0.35), rng.uniform(0.15, 0.5), octaves=5, gain=0.75)
+    base = colour(rng, (0.35, 0.75), (0, 0.3)) if base is None else base
+    return _around(rng, base, rng.uniform(0.1, 0.3), rng.uniform(0.15, 0.5), octaves=5, gain=0.75)
 
 
 def concrete(rng: np.random.Generator) -> Texture:
@@ -413,7 +413,7 @@ def foliage(rng: np.random.Generator, size: float = 0.12) -> Texture:
 
 def wallpaper(rng: np.random.Generator) -> Texture:
     """Stripes, dots or blotches on a light ground."""
-    base = colour(rng, (0.45, 0.75), (0.05, 0.4))
+    base = colour(rng, (0.3, 0.7), (0.05, 0.45))
     ground, ink = plain(rng, base, 0.1), plain(rng, like(rng, base, 0.5), 0.15)
     kind = rng.integers(3)
     if kind == 0:
@@ -549,7 +549,7 @@ def _pulses(at: np.ndarray, part: float, width: np.ndarray) -> np.ndarray:
     on = np.float32(part)
     covered = (high_whole - low_whole) * on + np.minimum(high - high_whole, on) - np.minimum(low - low_whole, on)
     # What is left of the rhythm in wide windows would shimmer.
-    return on + (covered / width - on) * np.clip(np.float32(1.5) - width / 2, 0, 1)
+    return on + (covered / width - on) * np.clip((5 - width) / 3, 0, 1)
 
 
 def _clarity(footprint: np.ndarray, size: float) -> np.ndarray:

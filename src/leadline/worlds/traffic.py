@@ -12,12 +12,11 @@ import numpy as np
 
 from leadline.worlds.raytracing import Mesh, ball, smooth_normals
 from leadline.worlds.road import Parts, add, quads
-from leadline.worlds.shapes import box, join, moved, numbered, standing, tube
-from leadline.worlds.textures import APART
+from leadline.worlds.shapes import box, join, numbered, tube
 
-#: Numbers of colours that parts of vehicles have, see ``street.TRIM``.
+#: Numbers of colours that parts of vehicles have, see ``outdoors.TRIM``.
 TYRE, RIM, TAIL, HEAD, PLATE, BLACK = range(6)
-#: Numbers of colours that parts of people have, see ``street.PEOPLE``: skins, hair, clothes, shoes.
+#: Numbers of colours that parts of people have, see ``outdoors``: skins, hair, clothes, shoes.
 SKINS, HAIRS, CLOTHES, SHOES = (0, 4), (4, 8), (8, 22), (22, 24)
 
 
@@ -90,13 +89,10 @@ def vehicle(rng: np.random.Generator, form: Shape, number: int) -> Parts:
     half = form.width / 2
     for side in (-1, 1):
         for x in (0.0, form.wheelbase):
-            for kind, radius, low, high in (
-                (BLACK, form.wheel + 0.06, 0.5, half + 0.004),
-                (TYRE, form.wheel, 0.5, half + 0.012),
-                (RIM, 0.62 * form.wheel, half - 0.1, half + 0.02),
-            ):
-                path = np.array([[x, side * low, form.wheel], [x, side * high, form.wheel]])
-                add(parts, "trim", tube(path, radius, 14, kind))
+            path = np.array([[x, side * 0.5, form.wheel], [x, side * (half + 0.012), form.wheel]])
+            add(parts, "trim", tube(path, form.wheel, 12, TYRE))
+            for colour, radius, out in ((BLACK, form.wheel + 0.06, 0.004), (RIM, 0.62 * form.wheel, 0.02)):
+                add(parts, "trim", _disc(colour, radius, np.array([x, side * (half + out), form.wheel]), side))
         nose, tail = form.wheelbase + form.front, -form.rear
         low = 0.62 * form.belt
         for x, colour, z in ((nose - 0.13, HEAD, low), (tail - 0.015, TAIL, 0.78 * form.belt)):
@@ -120,6 +116,14 @@ def vehicle(rng: np.random.Generator, form: Shape, number: int) -> Parts:
     return {kind: [join(meshes)] for kind, meshes in parts.items()}
 
 
+def _disc(number: int, radius: float, middle: np.ndarray, side: int, corners: int = 12) -> Mesh:
+    """A flat polygon that faces to the left (1) or the right (-1)."""
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    ring = middle + radius * np.stack([np.cos(angle), 0 * angle, np.sin(angle)], axis=1)
+    faces = np.array([[0, n, n + 1] for n in range(1, corners - 1)])
+    return numbered(Mesh(ring, faces, np.tile([0.0, side, 0], (corners, 1)), _local(ring)), number)
+
+
 def _body(form: Shape) -> Mesh:
     """Everything below the windows: cross sections one behind the other."""
     truck = form.hood == 1.0 and form.belt > 1.3
@@ -129,7 +133,8 @@ def _body(form: Shape) -> Mesh:
     rows = [
         (0.0, 0.86, 0.42, 0.74 * top), (0.012, 0.94, 0.3, 0.9 * tail), (0.05, 0.985, 0.24, tail),
         (0.2, 1.0, 0.2, 0.99 * top), (0.5, 1.0, 0.19, top), (0.74, 1.0, 0.2, 0.98 * top),
-        (0.8, 0.99, 0.2, nose), (0.92, 0.965, 0.23, 0.9 * nose), (0.975, 0.9, 0.28, 0.78 * nose), (1.0, 0.8, 0.38, 0.62 * nose),
+        (0.8, 0.99, 0.2, nose), (0.92, 0.965, 0.23, 0.9 * nose), (0.975, 0.9, 0.28, 0.78 * nose),
+        (1.0, 0.8, 0.38, 0.62 * nose),
     ]  # fmt: skip
     if form.hood == 1.0:
         rows = [(p, w, low, top * (0.35 if truck and p < 0.72 else 1.0) if 0 < p < 1 else 0.6)
@@ -200,18 +205,20 @@ def _cabin(form: Shape, parts: Parts) -> list[Mesh]:
             posts.append(quads(plate[None], _local(plate)[None]))
         back = np.array([base[0], base[3], rim[3], rim[0]]) - [0.02, 0, 0]
         posts.append(quads(back[None], _local(back)[None]))
-    inner = (roof_front - roof_rear) * 0.04
-    layers = [(0.0, 1.03, 0.0), (0.04, 1.0, 0.0), (0.07, 0.86, 2.0), (0.075, 0.4, 5.0)]
-    rings = np.array([
-        np.array([
-            [roof_rear + k * inner, -wide * top_half, high - 0.075 + z], [roof_front - k * inner, -wide * top_half, high - 0.075 + z],
-            [roof_front - k * inner, wide * top_half, high - 0.075 + z], [roof_rear + k * inner, wide * top_half, high - 0.075 + z],
-        ])
-        for z, wide, k in layers
-    ])  # fmt: skip
-    roof = _lofted(rings)
-    roof.normals[-10:] = [0, 0, 1]  # the ends of this loft are its underside and top
-    return [*posts, roof]
+    return [*posts, _roof(roof_rear, roof_front, top_half, high - 0.075)]
+
+
+def _roof(rear: float, front: float, half: float, low: float) -> Mesh:
+    """A plate, rounded towards its edges."""
+    rows = ((0.0, 1.03, 0.0), (0.04, 1.0, 0.0), (0.07, 0.86, 0.08), (0.075, 0.4, 0.2))  # rise, width, shortened
+    rings = []
+    for rise, wide, part in rows:
+        x, y = (rear + part * (front - rear), front - part * (front - rear)), wide * half
+        rings.append([[x[0], -y, low + rise], [x[1], -y, low + rise], [x[1], y, low + rise], [x[0], y, low + rise]])
+    roof = _lofted(np.array(rings))
+    assert roof.normals is not None
+    roof.normals[-10:] = [0, 0, 1]  # the ends of this loft are its underside and its top
+    return roof
 
 
 def ego() -> Mesh:
@@ -222,7 +229,7 @@ def ego() -> Mesh:
     return join([parts["lacquer"][0], numbered(trim, EGO_TRIM), numbered(glass, EGO_GLASS)])
 
 
-#: Numbers of the ego vehicle's colours, see ``street.EGO``.
+#: Numbers of the ego vehicle's colours, see ``outdoors``.
 EGO_LACQUER, EGO_GLASS, EGO_TRIM = 0, 1, 2
 
 
@@ -253,11 +260,13 @@ def person(rng: np.random.Generator, first: int) -> list[Mesh]:
     if rng.uniform() < 0.35:
         body.append(box([0.16, 0.3, 0.42], (-0.17, 0, 1.02), number=first + int(rng.integers(*CLOTHES))))
     leg = join([
-        tube(np.array([[0, 0, 0.04], [0.02, 0, -0.4], [0, 0, -0.8]]), stout * np.array([0.085, 0.065, 0.05]), 7, trousers),
+        tube(np.array([[0, 0, 0.04], [0.02, 0, -0.4], [0, 0, -0.8]]), stout * np.array([0.085, 0.065, 0.05]), 7,
+             trousers),
         box([0.26, 0.1, 0.08], (0.05, 0, -0.87), number=shoe),
     ])  # fmt: skip
     arm = join([
-        tube(np.array([[0, 0, 0.02], [0, 0, -0.3], [0.05, 0, -0.52]]), stout * np.array([0.055, 0.045, 0.038]), 6, shirt),
+        tube(np.array([[0, 0, 0.02], [0, 0, -0.3], [0.05, 0, -0.52]]), stout * np.array([0.055, 0.045, 0.038]), 6,
+             shirt),
         tube(np.array([[0.05, 0, -0.52], [0.07, 0, -0.62]]), 0.035, 5, skin),
     ])  # fmt: skip
     return [join(body), leg, leg, arm, arm]
@@ -294,11 +303,3 @@ class Troupe:
         vertices = np.einsum("nij,nj->ni", turn, mesh.vertices) + poses[self._owner, :3, 3]
         normals = np.einsum("nij,nj->ni", turn, mesh.normals)
         return Mesh(vertices, mesh.faces, normals, mesh.paint)
-
-
-def placed(parts: Parts, pose: np.ndarray) -> Parts:
-    """A vehicle where it is parked."""
-    return {kind: [moved(mesh, pose) for mesh in meshes] for kind, meshes in parts.items()}
-
-
-__all__ = ["APART", "Shape", "Troupe", "ego", "joints", "person", "placed", "shape", "standing", "vehicle"]

@@ -190,16 +190,16 @@ def looks(rng: np.random.Generator, plan: Plan) -> dict[str, Material]:
         return np.array([textures.colour(rng, bright, vivid) for _ in range(count)])
 
     even = textures.plain(rng, np.full(3, 1.0), 0.12)
-    asphalt = calmed(textures.asphalt(rng), rng.uniform(0.55, 0.95))
+    asphalt = calmed(textures.asphalt(rng), rng.uniform(0.4, 0.8))
     cracked = Veined(Noise(rng), asphalt, np.full(3, 0.03), rng.uniform(2, 5), rng.uniform(0.003, 0.01))
     centres = np.concatenate([side * (np.arange(plan.lanes) + 0.5) * plan.lane for side in (-1, 1)])
     tracks = np.concatenate([centres - 0.75, centres + 0.75])
     grass = np.array([0.13, 0.2, 0.05]) * rng.uniform(0.7, 1.3) * (1 + rng.uniform(-0.25, 0.25, 3))
     greens = np.array([[0.12, 0.22, 0.05]]) * rng.uniform(0.5, 1.5, (9, 1)) * rng.uniform(0.75, 1.25, (9, 3))
     trims = np.clip(tints(9, (0.4, 0.8), (0, 0.15)), 0, 0.9)
-    dull = {
+    dull: dict[str, Texture] = {
         "road": Driven(cracked, Noise(rng), tracks, rng.uniform(0.05, 0.3)),
-        "marking": Mottled(Noise(rng), np.full(3, 0.25), np.full(3, 0.85), rng.uniform(0.3, 1.0), 5, gain=0.8, sharp=1.5),
+        "marking": Mottled(Noise(rng), np.full(3, 0.25), np.full(3, 0.85), rng.uniform(0.3, 1), 5, gain=0.8, sharp=1.5),
         "kerb": textures.Tiled(calmed(textures.concrete(rng), 0.6), np.full(3, 0.1), (1.0, 0.6), 0.015, 0.0, 0.15),
         "sidewalk": textures.paving(rng) if rng.uniform() < 0.75 else calmed(textures.concrete(rng), 0.6),
         "terrain": Mottled(Noise(rng), 0.45 * grass, np.minimum(1.7 * grass + 0.04, 0.8), 7.0, 7, gain=0.8, sharp=1.1),
@@ -214,7 +214,7 @@ def looks(rng: np.random.Generator, plan: Plan) -> dict[str, Material]:
         "fence": Assorted(tints(24, (0.1, 0.8), (0, 0.5)), textures.wood(rng, np.full(3, 0.8))),
         "pole": Assorted(np.array([[0.1, 0.1, 0.1], [0.3, 0.31, 0.32], [0.05, 0.09, 0.06], [0.2, 0.2, 0.2]]), even),
         "bark": textures.wood(rng, np.array([0.16, 0.12, 0.09])),
-        "leaf": Assorted(greens, Mottled(Noise(rng), np.full(3, 0.35), np.full(3, 1.65), 0.35, 4, gain=0.85, sharp=1.6)),
+        "leaf": Assorted(greens, Mottled(Noise(rng), np.full(3, 0.35), np.full(3, 1.65), 0.35, 4, gain=0.9)),
         "sign": Palette(SIGNS),
         "object": Assorted(tints(24, (0.05, 0.5), (0, 0.8)), even),
         "person": Palette(_people(rng), Mottled(Noise(rng), np.full(3, 0.75), np.full(3, 1.25), 0.12, 2)),
