@@ -224,18 +224,17 @@ class Place(Sequence[Frame], ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """(N, 3) light of every pixel, twice: of bodies and of reflections; edges are looked at more often."""
         rays = directions(camera, pose)
-        spread = 1 / float(camera.fx)
-        body, gloss = self.shade(scene, seen, rays, spread, index)
         edge = np.flatnonzero(_edges(seen, (camera.height, camera.width)))
-        if len(edge):
-            middle = np.stack([edge % camera.width, edge // camera.width], axis=1)
-            uv = (middle + np.array(OFFSETS)[:, None]).reshape(-1, 2)
-            rays = directions(camera, pose, uv)
-            again = scene.cast(pose[:3, 3], rays)
-            lights = self.shade(scene, again, rays, spread / 2, index)
-            for light, more in zip((body, gloss), lights, strict=True):
-                light[edge] = (light[edge] + more.reshape(len(OFFSETS), -1, 3).sum(axis=0)) / (len(OFFSETS) + 1)
-        return body, gloss
+        middle = np.stack([edge % camera.width, edge // camera.width], axis=1)
+        more = directions(camera, pose, (middle + np.array(OFFSETS)[:, None]).reshape(-1, 2))
+        spread = np.repeat(np.float32([1, 0.5]) / float(camera.fx), [len(rays), len(more)])
+        # One call for both: what each kind of surface costs alone is paid once.
+        all_seen = seen.join(scene.cast(pose[:3, 3], more)) if len(edge) else seen
+        lights = self.shade(scene, all_seen, np.concatenate([rays, more]), spread, index)
+        for light in lights:
+            again = light[len(rays) :].reshape(len(OFFSETS), -1, 3)
+            light[edge] = (light[edge] + again.sum(axis=0)) / (len(OFFSETS) + 1)
+        return lights[0][: len(rays)], lights[1][: len(rays)]
 
     def _flow(self, scene: Scene, seen: Hits, mount: Mount, pose: np.ndarray, index: int, other: int) -> np.ndarray:
         """(H, W, 2) pixels from here to where the same places are seen at another instant, NaN where they are not."""

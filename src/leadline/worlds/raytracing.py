@@ -60,6 +60,10 @@ class Hits:
         """Some of them: indices or flags (N,)."""
         return Hits(*(getattr(self, field.name)[which] for field in fields(self)))
 
+    def join(self, more: Hits) -> Hits:
+        """These, then ``more``."""
+        return Hits(*(np.concatenate([getattr(self, f.name), getattr(more, f.name)]) for f in fields(self)))
+
 
 class _Group:
     """Meshes in one embree scene, with their indices in the whole."""
