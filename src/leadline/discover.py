@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def find(package: str, base: type[T]) -> list[type[T]]:
-    """The concrete subclasses of ``base`` defined in the modules of ``package``, in order of module and name."""
+    """The concrete subclasses of ``base`` that the modules of ``package`` define and its packages show, in order of
+    module and name."""
     folder = importlib.import_module(package)
     found: list[type[T]] = []
     for info in pkgutil.iter_modules(folder.__path__, f"{package}."):
@@ -19,6 +20,8 @@ def find(package: str, base: type[T]) -> list[type[T]]:
         found += [
             member
             for _, member in inspect.getmembers(module, inspect.isclass)
-            if issubclass(member, base) and member.__module__ == info.name and not inspect.isabstract(member)
+            if issubclass(member, base)
+            and (member.__module__ + ".").startswith(info.name + ".")
+            and not inspect.isabstract(member)
         ]
     return found

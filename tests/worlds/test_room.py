@@ -11,7 +11,7 @@ from leadline.errors import ConfigError
 from leadline.geometry.lift import lift, reproject
 from leadline.geometry.poses import relative
 from leadline.worlds.raytracing import look
-from leadline.worlds.room import _sprinkled
+from leadline.worlds.room.place import _sprinkled
 from leadline.worlds.sensor import PERFECT
 from leadline.worlds.shapes import box
 

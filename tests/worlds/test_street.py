@@ -14,7 +14,7 @@ from leadline.geometry.poses import relative, transform
 from leadline.rig import Lidar, Mount
 from leadline.worlds.raytracing import directions
 from leadline.worlds.sensor import PERFECT
-from leadline.worlds.street import LONGEST, Street, StreetPlace, facing, ring, travelled
+from leadline.worlds.street.place import LONGEST, Street, StreetPlace, facing, ring, travelled
 
 SMALL = {"height": 64, "width": 80}
 

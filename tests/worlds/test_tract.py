@@ -14,8 +14,8 @@ from leadline.geometry.lift import lift, reproject
 from leadline.geometry.poses import axis_angle_to_matrix, compose, relative, transform
 from leadline.worlds.raytracing import Hits, directions, look
 from leadline.worlds.sensor import PERFECT
-from leadline.worlds.skin import CLASSES, TOOL, Skin
-from leadline.worlds.tract import CLEARANCE
+from leadline.worlds.tract.place import CLEARANCE
+from leadline.worlds.tract.skin import CLASSES, TOOL, Skin
 
 SMALL = {"height": 64, "width": 80}
 OFF = replace(PERFECT, adapt=1.0, gamma=False)

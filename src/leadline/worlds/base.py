@@ -187,10 +187,11 @@ class Place(Sequence[Frame], ABC):
         mount = mount or self.mount
         camera, scene, sensor = mount.camera, self.scene(index), self.world.sensor
         pose, shape = self.poses[index] @ mount.pose, (camera.height, camera.width)
-        seen = look(scene, camera, pose)
-        body, gloss = self._light(scene, seen, camera, pose, index)
+        rays = directions(camera, pose)
+        seen = scene.cast(pose[:3, 3], rays)
+        body, gloss = self._light(scene, seen, rays, camera, pose, index)
         flows = (
-            [self._flow(scene, seen, mount, pose, index, index + step) for step in (1, -1)] if flow else [None, None]
+            [self._flow(scene, seen, rays, mount, index, index + step) for step in (1, -1)] if flow else [None, None]
         )
         gain = self._gain(mount, index)
         rng = np.random.default_rng([self.seed, index, 1, number])
@@ -198,7 +199,7 @@ class Place(Sequence[Frame], ABC):
         picture = sensor.develop(body.reshape(*shape, 3) * gain, gloss.reshape(*shape, 3) * gain, rng, smear)
         label = self.labels[seen.mesh].reshape(shape)
         stands = np.isfinite(seen.distance).reshape(shape)
-        usable = (label != self.carrier) & np.isfinite(directions(camera, pose).sum(axis=1)).reshape(shape)
+        usable = (label != self.carrier) & np.isfinite(rays[:, 2]).reshape(shape)
         depth = np.where(stands & usable, seen.distance.reshape(shape), 0).astype(np.float32)
         kind = Kind("depth", "nothing")
         return Frame(
@@ -220,10 +221,9 @@ class Place(Sequence[Frame], ABC):
         )
 
     def _light(
-        self, scene: Scene, seen: Hits, camera: Camera, pose: np.ndarray, index: int
+        self, scene: Scene, seen: Hits, rays: np.ndarray, camera: Camera, pose: np.ndarray, index: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """(N, 3) light of every pixel, twice: of bodies and of reflections; edges are looked at more often."""
-        rays = directions(camera, pose)
         edge = np.flatnonzero(_edges(seen, (camera.height, camera.width)))
         middle = np.stack([edge % camera.width, edge // camera.width], axis=1)
         more = directions(camera, pose, (middle + np.array(OFFSETS)[:, None]).reshape(-1, 2))
@@ -236,7 +236,7 @@ class Place(Sequence[Frame], ABC):
             light[edge] = (light[edge] + again.sum(axis=0)) / (len(OFFSETS) + 1)
         return lights[0][: len(rays)], lights[1][: len(rays)]
 
-    def _flow(self, scene: Scene, seen: Hits, mount: Mount, pose: np.ndarray, index: int, other: int) -> np.ndarray:
+    def _flow(self, scene: Scene, seen: Hits, rays: np.ndarray, mount: Mount, index: int, other: int) -> np.ndarray:
         """(H, W, 2) pixels from here to where the same places are seen at another instant, NaN where they are not."""
         camera = mount.camera
         height, width = camera.height, camera.width
@@ -247,9 +247,10 @@ class Place(Sequence[Frame], ABC):
         points = scene.carried(seen, then)
         away = seen.mesh < 0
         if away.any():
-            points[away] = pose[:3, 3] + FAR * directions(camera, pose)[away]
+            points[away] = (self.poses[index] @ mount.pose)[:3, 3] + FAR * rays[away]
         with np.errstate(invalid="ignore"):
-            local = np.einsum("ni,ij->nj", points - there[:3, 3], there[:3, :3])
+            away_from = (points - there[:3, 3]).astype(np.float32)
+            local = np.einsum("ni,ij->nj", away_from, there[:3, :3].astype(np.float32))
             uv, ahead = camera.project(local)
             inside = np.flatnonzero(camera.contains(uv) & ahead)
         inside = inside[~then.blocked(there[:3, 3], points[inside], clear=True)]

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from leadline.worlds.road import Parts, add, quads
 from leadline.worlds.shapes import tube
+from leadline.worlds.street.road import Parts, add, quads
 from leadline.worlds.textures import APART
 
 #: What walls may be made of.

@@ -8,9 +8,9 @@ import numpy as np
 
 from leadline.worlds.base import smooth
 from leadline.worlds.raytracing import Mesh
-from leadline.worlds.road import KERB, Parts, Plan, merge
 from leadline.worlds.shapes import join, numbered, standing
-from leadline.worlds.traffic import Troupe, joints, person, shape, vehicle
+from leadline.worlds.street.road import KERB, Parts, Plan, merge
+from leadline.worlds.street.traffic import Troupe, joints, person, shape, vehicle
 
 #: How far from the way things still move, in metres.
 SEEN = 150.0

@@ -15,9 +15,10 @@ import numpy as np
 from leadline.camera import Pinhole
 from leadline.geometry.poses import axis_angle_to_matrix
 from leadline.rig import Mount
-from leadline.worlds import interior, textures
+from leadline.worlds import textures
 from leadline.worlds.base import Place, World, smooth
 from leadline.worlds.raytracing import Hits, Mesh, Scene
+from leadline.worlds.room import interior
 from leadline.worlds.shading import Shading, Sky, Sun
 
 #: Side of the cells in which free space is looked for, in metres, and how many the camera's way stays off things.

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from leadline.worlds import furniture, shapes, textures
-from leadline.worlds.furniture import Builder, Part, Piece
+from leadline.worlds import shapes, textures
 from leadline.worlds.raytracing import Mesh, Scene
+from leadline.worlds.room import furniture
+from leadline.worlds.room.furniture import Builder, Part, Piece
 from leadline.worlds.shading import Lamp, Material, Texture
 from leadline.worlds.shapes import standing
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadline.worlds.raytracing import Mesh, ball, smooth_normals
-from leadline.worlds.road import Parts, add, quads
 from leadline.worlds.shapes import box, join, numbered, tube
+from leadline.worlds.street.road import Parts, add, quads
 
 #: Numbers of colours that parts of vehicles have, see ``outdoors.TRIM``.
 TYRE, RIM, TAIL, HEAD, PLATE, BLACK = range(6)

@@ -15,12 +15,12 @@ import numpy as np
 from leadline.camera import Pinhole
 from leadline.geometry.poses import axis_angle_to_matrix
 from leadline.rig import Mount
-from leadline.worlds import driving, outdoors
 from leadline.worlds.base import Place, World, smooth
 from leadline.worlds.raytracing import Hits, Mesh, Scene
-from leadline.worlds.road import Plan, ground, joined, merge
-from leadline.worlds.roadside import line_blocks
-from leadline.worlds.traffic import ego
+from leadline.worlds.street import driving, outdoors
+from leadline.worlds.street.road import Plan, ground, joined, merge
+from leadline.worlds.street.roadside import line_blocks
+from leadline.worlds.street.traffic import ego
 
 #: Longest way in metres; a clip that would go farther is driven more slowly.
 LONGEST = 900.0

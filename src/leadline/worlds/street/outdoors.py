@@ -9,8 +9,8 @@ import numpy as np
 
 from leadline.worlds import textures
 from leadline.worlds.noise import Noise
-from leadline.worlds.road import Plan
 from leadline.worlds.shading import Material, Shading, Sun, Texture
+from leadline.worlds.street.road import Plan
 from leadline.worlds.textures import APART, Assorted, Mottled, Veined
 
 #: Class of what is made of something.

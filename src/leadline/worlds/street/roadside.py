@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from leadline.worlds import facades
 from leadline.worlds.raytracing import Mesh
-from leadline.worlds.road import DEEP, KERB, Block, Parts, Plan, add, merge
 from leadline.worlds.shapes import arc, blob, box, cylinder, hanging, join, leaves, moved, numbered, standing, tube
+from leadline.worlds.street import facades
+from leadline.worlds.street.road import DEEP, KERB, Block, Parts, Plan, add, merge
 
 #: Leaves of a tree near the road.
 LEAVES = 650

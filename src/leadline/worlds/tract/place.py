@@ -19,8 +19,8 @@ from leadline.geometry.poses import axis_angle_to_matrix, compose, transform
 from leadline.rig import Mount
 from leadline.worlds.base import Place, World, smooth
 from leadline.worlds.raytracing import Hits, Mesh, Scene, smooth_normals
-from leadline.worlds.skin import BUBBLE, CLASSES, FLUID, POLYP, TOOL, WALL, Skin
-from leadline.worlds.tube import AHEAD, BEHIND, Tube
+from leadline.worlds.tract.skin import BUBBLE, CLASSES, FLUID, POLYP, TOOL, WALL, Skin
+from leadline.worlds.tract.tube import AHEAD, BEHIND, Tube
 
 #: Nearest the camera comes to anything, in mm.
 CLEARANCE = 2.5

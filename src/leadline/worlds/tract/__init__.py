@@ -1,0 +1,5 @@
+"""World ``tract``."""
+
+from leadline.worlds.tract.place import Tract
+
+__all__ = ["Tract"]
