@@ -90,10 +90,10 @@ def test_a_student_learns_from_a_world_that_is_never_stored(tmp_path, monkeypatc
     monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "student.safetensors"
     code, _, err = run(
-        capsys, "train", "supervised-tract", "--out", out,
-        "--data", "leadline.training.rendered.Live", "--data.clips", 8, "--data.frames", 4, "--data.height", 64, "--data.width", 64, "--fit.size", "[64, 64]", "--fit.steps", 3,
-        "--fit.batch_size", 2, "--holdout.every", 4, "--holdout.block", 4, "--method.student.architecture", "swift",
-        "--fit.workers", 1,
+        capsys, "train", "supervised-tract", "--out", out, "--data", "leadline.training.rendered.Live",
+        "--data.clips", 8, "--data.frames", 4, "--data.height", 64, "--data.width", 64, "--fit.size", "[64, 64]",
+        "--fit.steps", 3, "--fit.batch_size", 2, "--fit.workers", 1, "--holdout.every", 4, "--holdout.block", 4,
+        "--method.student.architecture", "swift",
     )  # fmt: skip
     assert code == 0, err
     card = checkpoint.read_card(out)

@@ -227,7 +227,7 @@ class Place(Sequence[Frame], ABC):
         edge = np.flatnonzero(_edges(seen, (camera.height, camera.width)))
         middle = np.stack([edge % camera.width, edge // camera.width], axis=1)
         more = directions(camera, pose, (middle + np.array(OFFSETS)[:, None]).reshape(-1, 2))
-        spread = np.repeat(np.float32([1, 0.5]) / float(camera.fx), [len(rays), len(more)])
+        spread = np.repeat(np.array([1, 0.5], np.float32) / float(camera.fx), [len(rays), len(more)])
         # One call for both: what each kind of surface costs alone is paid once.
         all_seen = seen.join(scene.cast(pose[:3, 3], more)) if len(edge) else seen
         lights = self.shade(scene, all_seen, np.concatenate([rays, more]), spread, index)
