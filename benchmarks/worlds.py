@@ -10,13 +10,13 @@ many small frames of several places: in the first fifth of them, and at most aft
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import time
 from collections.abc import Sequence
 
 from leadline import worlds
 from leadline.frame import Frame
+from leadline.worlds.base import cores
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def measure_speed(world: worlds.World, arguments: argparse.Namespace) -> None:
-    processes = arguments.processes or os.cpu_count() or 1
+    processes = arguments.processes or cores()
     results = worlds.each_clip(world, range(processes + arguments.clips), arguments.frames, look, processes)
     for _ in range(processes):
         next(results)

@@ -25,8 +25,8 @@ def test_a_world_is_written_with_everything_that_is_known(tmp_path, capsys):
     assert code == 0
     assert "2 clips of 3 frames" in text
     names = [f"tract-{seed:06d}-{frame:06d}" for seed in (5, 6) for frame in range(3)]
-    suffixes = {"poses": "txt", "residual": "tiff", "forward_flow": "tiff", "backward_flow": "tiff"}
-    known = ("images", "depths", "normals", "reflective", "semantics", "diffuse")
+    suffixes = {"poses": "txt", "diffuse": "tiff", "residual": "tiff", "forward_flow": "tiff", "backward_flow": "tiff"}
+    known = ("images", "depths", "normals", "reflective", "semantics")
     for folder in (*known, *suffixes):
         suffix = suffixes.get(folder, "png")
         assert sorted(path.name for path in (out / folder).iterdir()) == [f"{name}.{suffix}" for name in names]

@@ -137,7 +137,7 @@ def test_written_frames_are_read_again(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "reflective" / "a-7.png")[..., 0] > 0, values > 60)
     np.testing.assert_array_equal(read_image(tmp_path / "semantics" / "a-7.png")[..., 0], values > 40)
     assert np.array_equal(open_mask(str(tmp_path / "masks" / "a-7.png"), []), values < 70)
-    np.testing.assert_allclose(read_image(tmp_path / "diffuse" / "a-7.png") / 255, image / 2, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "diffuse" / "a-7.tiff"), image / 2)
     for name in ("residual", "forward_flow", "backward_flow"):
         np.testing.assert_array_equal(tifffile.imread(tmp_path / name / "a-7.tiff"), getattr(frame, name))
 
@@ -147,3 +147,13 @@ def test_only_images_and_depth_are_written_where_no_more_is_wanted(tmp_path):
     depth = DepthMap(np.ones((12, 16)), Kind.parse("metric-depth"), "m")
     write_frames(tmp_path, [Frame(image, depth, pose=np.eye(4), name="1")], truth=False)
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == ["depths/1.png", "images/1.png"]
+
+
+def test_depth_to_the_horizon_is_written_exactly(tmp_path):
+    values = np.array([[3.0, 9000.0], [3.001, 0.0]], np.float32)
+    frame = Frame(np.zeros((2, 2, 3), np.float32), DepthMap(values, "metric-depth", "m", values > 0), name="a")
+    near = DepthMap(values.clip(0, 50), "metric-depth", "m", values > 0)
+    write_frames(tmp_path, [frame, frame.replace(name="b", depth=near)])
+    assert sorted(path.name for path in (tmp_path / "depths").iterdir()) == ["a.npz", "b.png"]
+    np.testing.assert_array_equal(Folder(tmp_path)[0].depth.values, values)
+    np.testing.assert_allclose(Folder(tmp_path)[1].depth.values, near.values, atol=50 / 65534)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from leadline.camera import Fisheye, Omnidirectional, Pinhole
+from leadline.camera import Fisheye, Omnidirectional, Pinhole, RadialTangential
 from leadline.errors import ConfigError
 from leadline.geometry.poses import axis_angle_to_matrix, compose
 from leadline.worlds.raytracing import Mesh, Scene, ball, look, smooth_normals
@@ -18,6 +18,7 @@ CAMERAS = [
     # C3VD's colonoscope (Scaramuzza's model), made small.
     Omnidirectional(1350, 1080, 678.544839, 542.975888, 769.2436, -8.127706e-4, 6.256742e-7, -1.196622e-9,
                     0.99998688, 0.00288274, -0.00296317).resize(36, 45),
+    RadialTangential(48, 36, 30.0, 30.0, 23.5, 17.5, -0.1, 0.02, 0.003, -0.002, 0.0),
     Fisheye(48, 36, 20.0, 20.0, 23.5, 17.5, 0.01, 0.0, 0.0, 0.0),
 ]  # fmt: skip
 RIGHT = np.eye(4)

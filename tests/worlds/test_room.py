@@ -147,7 +147,7 @@ def test_a_folder_of_photographs_hangs_on_the_walls(tmp_path):
     assert (diffuse[:, 0] > 2 * diffuse[:, 1]).mean() > 0.6
     np.testing.assert_array_equal(frame.depth.values, invented.depth.values, "another room")
     assert np.abs(frame.diffuse - invented.diffuse)[on].mean() > 0.1
-    with pytest.raises(ConfigError, match="no images"):
+    with pytest.raises(ConfigError, match="photographs: "):
         worlds.create("room", photographs=str(tmp_path / "none"))
 
 

@@ -78,7 +78,9 @@ def test_compression_leaves_its_marks():
     assert 0.01 < np.abs(sharp - squeezed).mean() < 0.3
 
 
-@pytest.mark.parametrize("change", [{"adapt": 2}, {"shutter": -1}, {"vignette": 1.5}, {"jpeg": 100}])
+@pytest.mark.parametrize(
+    "change", [{"adapt": 2}, {"shutter": -1}, {"vignette": 1.5}, {"jpeg": 100}, {"exposure": 0}, {"noise": -1}]
+)
 def test_what_no_sensor_does(change):
     with pytest.raises(ConfigError, match=f"sensor.{next(iter(change))}"):
         replace(PERFECT, **change)

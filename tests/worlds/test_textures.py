@@ -108,7 +108,7 @@ def test_a_photograph_hangs_upright_in_its_metres(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no")
     with pytest.raises(InputError):
         textures.photograph(tmp_path / "bad.jpg", (1, 1))
-    with pytest.raises(ConfigError, match="no images"):
+    with pytest.raises(ConfigError, match="photographs: "):
         textures.photographs(tmp_path / "none")
 
 

@@ -18,10 +18,13 @@ from leadline.depth import DepthMap, Kind, check_unit
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.io.atomic import write_numbers
-from leadline.io.depth_files import DEPTH_SUFFIXES
+from leadline.io.depth_files import CODES, DEPTH_SUFFIXES
 from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image, write_image
 from leadline.io.inputs import natural_key
 from leadline.io.rasters import write_raster
+
+#: Largest step of a written depth map, as a part of its nearest depth.
+COARSEST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -184,14 +187,15 @@ def _fitted(camera: Camera | None, width: int, height: int, path: Path) -> Camer
 def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> list[str]:
     """Write frames as :class:`Folder` reads them: ``images/NAME.png`` and ``depths/NAME.png``, NAME ``SEQUENCE-FRAME``.
 
-    Depth has 16 bits up to the map's largest, and holds kind, unit and camera. With ``truth`` whatever else is known,
-    see :class:`~leadline.frame.Frame` for what it means:
+    Depth has 16 bits up to the map's largest, and holds kind, unit and camera; where that is coarser than a thousandth
+    of the nearest depth, as where the horizon is seen, it is ``depths/NAME.npz``, exact. With ``truth`` whatever else
+    is known, see :class:`~leadline.frame.Frame` for what it means:
 
     - ``masks/NAME.png``: white may be used.
     - ``normals/NAME.png``: (n + 1) / 2, camera axes.
     - ``reflective/NAME.png``: white where a reflection hides the surface.
     - ``semantics/NAME.png``: the class of each pixel.
-    - ``diffuse/NAME.png``, 8 bits, and ``residual/NAME.tiff``, (H, W, 3) float32.
+    - ``diffuse/NAME.tiff`` and ``residual/NAME.tiff``: (H, W, 3) float32.
     - ``forward_flow/NAME.tiff``, ``backward_flow/NAME.tiff``: (H, W, 2) float32, pixels right and down, NaN where what
       is seen here is not seen there.
     - ``poses/NAME.txt``: 4x4 camera-to-world.
@@ -207,7 +211,7 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> lis
         name = "-".join(part for part in (frame.sequence, frame.name) if part)
         write_image(root / "images" / f"{name}.png", frame.image)
         if frame.depth is not None:
-            frame.depth.save(root / "depths" / f"{name}.png")
+            frame.depth.save(root / "depths" / f"{name}{_suffix(frame.depth)}")
         if truth:
             _write_truth(root, name, frame)
         names.append(name)
@@ -222,17 +226,22 @@ def _write_truth(root: Path, name: str, frame: Frame) -> None:
         "normals": None if frame.normals is None else frame.normals / 2 + 0.5,
         "reflective": None if frame.reflective is None else _grey(frame.reflective * 255),
         "semantics": None if frame.semantics is None else _grey(frame.semantics),
-        "diffuse": frame.diffuse,
     }
     for kind, picture in pictures.items():
         if picture is not None:
             write_image(root / kind / f"{name}.png", picture)
-    for kind in ("residual", "forward_flow", "backward_flow"):
+    for kind in ("diffuse", "residual", "forward_flow", "backward_flow"):
         values = getattr(frame, kind)
         if values is not None:
             write_raster(root / kind / f"{name}.tiff", values)
     if frame.pose is not None:
         write_numbers(root / "poses" / f"{name}.txt", frame.pose)
+
+
+def _suffix(depth: DepthMap) -> str:
+    """Of the smallest file that holds the map well."""
+    values = depth.values[depth.valid]
+    return ".npz" if len(values) and values.max() / CODES > COARSEST * values.min() else ".png"
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

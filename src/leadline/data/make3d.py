@@ -44,9 +44,9 @@ class Make3D(Layout):
     rate = 1.0
 
     def mounts(self) -> Mapping[str, Mount]:
-        """One camera held upright at the height of the eyes."""
+        """One camera held upright at the height of the eyes, ahead of the vehicle that would hide the ground."""
         camera = Pinhole(1704, 2272, 2400.209, 2407.331, 833.721, 1110.712)
-        return {"camera": Mount(camera, compose(FORWARD, np.array([0.0, 0.0, 1.6])))}
+        return {"camera": Mount(camera, compose(FORWARD, np.array([4.4, 0.0, 1.6])))}
 
     def write_clip(self, root: Path, number: int, rigs: Sequence[Rig]) -> list[Path]:
         """Write the photographs of one walk; see :meth:`Layout.write_clip`.
@@ -76,6 +76,8 @@ def _grid(frame: Frame) -> np.ndarray:
     columns = np.arange(COLUMNS) * frame.width // COLUMNS
     v, u = np.meshgrid(np.clip(rows, 0, frame.height - 1), columns, indexing="ij")
     depth = np.minimum(z_depth(frame)[v, u], REACH).astype(np.float64)
+    if frame.mask is not None:
+        depth[~frame.mask[v, u]] = 0  # what may not be used is unknown, not far
     rays = known(frame.camera).unproject(np.stack([u, v], axis=2).astype(np.float64))
     x, y, z = np.moveaxis(rays * depth[..., None], 2, 0)
     return np.stack([-y, x, z, depth], axis=2)

@@ -343,11 +343,11 @@ class ColourJitter(Transform):
         return [list(amounts.items())[i] for i in rng.permutation(len(amounts))]
 
     def apply(self, frame: Frame, parameters: list[tuple[str, float]]) -> Frame:
-        """The frame with its image recoloured."""
+        """The frame with its image recoloured; it is no longer diffuse times residual, which are left out."""
         image = _to_tensor(frame.image)
         for name, amount in parameters:
             image = ADJUSTMENTS[name](image, amount)
-        return frame.replace(image=_from_tensor(image))
+        return frame.replace(image=_from_tensor(image), diffuse=None, residual=None)
 
 
 def adjust_brightness(image: Tensor, factor: float) -> Tensor:

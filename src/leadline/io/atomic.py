@@ -53,14 +53,17 @@ def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be made, or ``path`` is there and not an empty folder.
     """
-    target = Path(path)
+    target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
     try:
+        if target.is_dir():
+            target.rmdir()  # now, not after the work: one that is not empty, or a mount, cannot be replaced
         temporary.mkdir(parents=True)
-        yield temporary
-        temporary.replace(target)
     except OSError as error:
         raise InputError(f"{target}: cannot make this folder ({error.strerror})") from None
+    try:
+        yield temporary
+        temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

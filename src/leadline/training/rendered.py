@@ -135,7 +135,7 @@ class Live(Images):
             while len(self._open) >= MIXED:
                 del self._open[next(iter(self._open))]
             self._open[number] = self.world.clip(self.seed + number, self.frames)
-        frame = self._open[number].shoot(index % self.frames)
+        frame = self._open[number].shoot(index % self.frames, flow=False)
         return Frame(frame.image, frame.depth, frame.camera, frame.pose, name=self.paths[index].name, mask=frame.mask)
 
 

@@ -56,8 +56,8 @@ class Hits:
     face: np.ndarray
     weights: np.ndarray
 
-    def take(self, which: np.ndarray) -> Hits:
-        """Some of them: indices or flags (N,)."""
+    def take(self, which: np.ndarray | slice) -> Hits:
+        """Some of them: indices, flags (N,) or a slice."""
         return Hits(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def join(self, more: Hits) -> Hits:

@@ -229,7 +229,8 @@ class Shading:
             of = back[spreading]
             off = rng.standard_normal((len(of), 3), np.float32)
             turned[spreading] = _unit(mirrored[of] + rough[of, None] / 2 * off)
-            turned[spreading] *= np.sign(np.einsum("ij,ij->i", turned[spreading], seen.normals[of]))[:, None]
+            under = np.minimum(np.einsum("ij,ij->i", turned[spreading], seen.normals[of]), 0)
+            turned[spreading] -= 2 * under[:, None] * seen.normals[of]  # none goes into the surface
         through = np.flatnonzero(properties[:, TRANSMITTANCE] > 0)
         passed = _lifted(seen.take(through), -seen.normals[through])
         # All that is looked for at once; what glass hides or shows besides is left out.
@@ -257,10 +258,10 @@ class Shading:
         """(N, 3) light of the lamps and the sun around the mirrored direction of a rough surface (Phong's lobe)."""
         shine = np.zeros_like(mirrored)
         sharpness, widest = 2 / rough**2, np.cos(np.minimum(4 * rough, 1.5))
-        sources = [(lamp.points.mean(axis=0), lamp.power, False) for lamp in self.lamps]
+        sources = [(lamp.points.mean(axis=0), lamp.power, lamp.facing, False) for lamp in self.lamps]
         if self.sun is not None:
-            sources.append((self.sun.direction, self.sun.power, True))
-        for place, power, far in sources:
+            sources.append((self.sun.direction, self.sun.power, None, True))
+        for place, power, facing, far in sources:
             to_lamp = np.broadcast_to(place, mirrored.shape) if far else place - seen.points
             square = np.einsum("ij,ij->i", to_lamp, to_lamp)
             alike = np.einsum("ij,ij->i", _unit(to_lamp), mirrored)
@@ -269,6 +270,8 @@ class Shading:
                 target = start[near] + 1e3 * to_lamp[near] if far else np.broadcast_to(place, (len(near), 3))
                 lit = ~scene.blocked(start[near], target)
                 lobe = (sharpness[near] + 1) / (2 * np.pi) * np.maximum(alike[near], 0) ** sharpness[near]
+                if facing is not None:
+                    lobe *= np.maximum(-(_unit(to_lamp[near]) @ facing.astype(np.float32)), 0)
                 shine[near] += ((lobe * lit) if far else lobe * lit / square[near])[:, None] * power
         return shine
 

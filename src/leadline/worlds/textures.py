@@ -226,12 +226,14 @@ class Tiled:
     def __call__(self, coords: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """(N, 3) albedo at ``coords`` (N, 3) in metres, seen with pixels ``footprint`` (N,) wide."""
         wide, high = self.cell
+        # Whole numbers come out of the blend of corners a little below or above themselves.
+        thing = coords[:, 2] + np.float32(0.05)
         v = coords[:, 1] / np.float32(high)
         row = np.floor(v)
-        shift = hashed(row, coords[:, 2]) if self.stagger < 0 else row * np.float32(self.stagger)
+        shift = hashed(row, thing) if self.stagger < 0 else row * np.float32(self.stagger)
         u = coords[:, 0] / np.float32(wide) + shift
         column = np.floor(u)
-        chance = hashed(row + np.float32(31) * column, coords[:, 2])
+        chance = hashed(row + np.float32(31) * column, thing)
         inside = np.ones(len(coords), np.float32)
         for at, side in ((u, wide), (v, high)):
             inside = inside * _pulses(at - np.float32(self.gap / 2 / side), 1 - self.gap / side, footprint / side)
@@ -479,10 +481,13 @@ def photographs(folder: str | Path) -> list[Path]:
     """The images of a folder, sorted by name.
 
     Raises:
-        ConfigError: there is no such folder or no image in it.
+        ConfigError: there is no such folder, it cannot be read, or there is no image in it.
     """
     place = Path(folder)
-    found = sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if place.is_dir() else []
+    try:
+        found = sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    except OSError as error:
+        raise ConfigError(f"photographs: {folder} cannot be read as a folder ({error.strerror})") from None
     if not found:
         raise ConfigError(f"photographs: there are no images in the folder {folder}")
     return found

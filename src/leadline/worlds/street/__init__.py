@@ -1,5 +1,5 @@
 """World ``street``."""
 
-from leadline.worlds.street.place import Street
+from leadline.worlds.street.place import Street, ring
 
-__all__ = ["Street"]
+__all__ = ["Street", "ring"]

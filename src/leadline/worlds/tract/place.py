@@ -92,13 +92,20 @@ class TractPlace(Place):
             things.append((BUBBLE, self.tube.bubbles(rest)))
         meshes = [replace(mesh, paint=self.skin.patches(mesh.vertices)) for _, mesh in things]
         self.still = Scene(meshes)
-        self.poses = self._way(world, rng)
+        # The camera keeps clear of a tube that breathes where it is narrowest.
+        narrow = (
+            Scene([self.tube.scaled(mesh, 1 - world.breathing) for mesh in meshes]) if world.breathing else self.still
+        )
+        self.poses = self._way(world, rng, narrow)
         self.breathing = world.breathing
         self.tool = Tool(rest, frames / world.rate) if rest.uniform() < world.tools else None
         self.labels = np.array([kind for kind, _ in things] + [TOOL] * (self.tool is not None) + [len(CLASSES)])
+        self._resting = meshes if self.breathing else []
         if self.breathing:
-            self._resting, self.still = meshes, Scene([])
-            self._at_rest = self.still.with_moving(meshes)
+            self.still = Scene([])
+        tool = [] if self.tool is None else [self.tool.mesh(np.eye(4), 0, np.inf)]
+        #: What moves, where its colours are told: they move along.
+        self._at_rest = self.still.with_moving([*self._resting, *tool])
 
     @staticmethod
     def _lens(world: Tract, rng: np.random.Generator) -> Camera:
@@ -129,11 +136,11 @@ class TractPlace(Place):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Light of the lamp beside the camera that comes back."""
         lamp = transform(self.poses[index], self.skin.lamp)
-        solid = scene.carried(seen, self._at_rest) if self.breathing else None
+        solid = scene.carried(seen, self._at_rest)
         # Without shadows: a lamp so near throws hardly any that is seen.
         return self.skin.shade(seen, self.labels[seen.mesh], rays, lamp, spread, solid)
 
-    def _way(self, world: Tract, rng: np.random.Generator) -> np.ndarray:
+    def _way(self, world: Tract, rng: np.random.Generator, scene: Scene) -> np.ndarray:
         """(frames, 4, 4) camera-to-world: along the centre line, beside it, looking ahead or at the wall."""
         speed = rng.uniform(*world.speed) * (1 if rng.uniform() < 0.7 else -1)  # in, or out again
         time = np.arange(self.frames) / world.rate
@@ -155,21 +162,14 @@ class TractPlace(Place):
         rolled = axis_angle_to_matrix(np.stack([still, still, roll], axis=1))
         offset = np.einsum("nij,nj->ni", axes[:, :, :2], aside)
         for _ in range(8):  # nearer to the middle until nothing is touched
-            if self._clearance(centre + offset) >= CLEARANCE:
+            if _clearance(scene, centre + offset) >= CLEARANCE:
                 break
             offset *= 0.6
+        else:
+            offset *= 0
         poses = np.tile(np.eye(4), (self.frames, 1, 1))
         poses[:, :3, :3], poses[:, :3, 3] = axes @ tilted @ rolled, centre + offset
         return poses
-
-    def _clearance(self, places: np.ndarray, directions: int = 64) -> float:
-        """Distance in mm to the nearest thing from any of the places (N, 3)."""
-        k = np.arange(directions) + 0.5
-        height, turn = 1 - 2 * k / directions, np.pi * (1 + 5**0.5) * k  # evenly over the sphere
-        ring = np.sqrt(1 - height**2)
-        rays = np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)
-        hits = self.still.cast(np.repeat(places, directions, axis=0), np.tile(rays, (len(places), 1)))
-        return float(hits.distance.min())
 
 
 class Tool:
@@ -203,8 +203,8 @@ class Tool:
             free: mm to the wall along its direction; it does not go through.
         """
         reach = min(float(np.interp(time, self._span, self._reach)), free)
-        jaw = 4.0 * self.radius
-        shaft = max(reach - jaw, 0.5)
+        jaw = min(4.0 * self.radius, 0.6 * reach)
+        shaft = reach - jaw
         across = np.cross(self.direction, np.eye(3)[np.argmin(np.abs(self.direction))])
         across /= np.linalg.norm(across)
         frame = compose(np.stack([across, np.cross(self.direction, across), self.direction], axis=1), self.start)
@@ -236,3 +236,13 @@ class Tool:
             np.stack([last + around, last + following, np.full(self.SIDES, len(points) - 1)], 1),
         ])  # fmt: skip
         return transform(pose, points), faces
+
+
+def _clearance(scene: Scene, places: np.ndarray, directions: int = 64) -> float:
+    """Distance in mm to the nearest thing from any of the places (N, 3)."""
+    k = np.arange(directions) + 0.5
+    height, turn = 1 - 2 * k / directions, np.pi * (1 + 5**0.5) * k  # evenly over the sphere
+    ring = np.sqrt(1 - height**2)
+    rays = np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)
+    hits = scene.cast(np.repeat(places, directions, axis=0), np.tile(rays, (len(places), 1)))
+    return float(hits.distance.min())

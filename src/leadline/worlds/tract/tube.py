@@ -202,8 +202,15 @@ class Tube:
             phase: of the wave, in turns.
             depth: part of the distance from the centre line that it adds and takes.
         """
-        along = np.interp(mesh.vertices[:, 2], self._centre[:, 2], self._along)  # the tube never turns back
-        middle = self.centre(along)
-        wave = 1 + depth * np.sin(2 * np.pi * (phase - along / BREATH))[:, None]
-        vertices = middle + (mesh.vertices - middle) * wave
+        wave = 1 + depth * np.sin(2 * np.pi * (phase - self._beside(mesh) / BREATH))[:, None]
+        return self.scaled(mesh, wave)
+
+    def _beside(self, mesh: Mesh) -> np.ndarray:
+        """(V,) how far along the tube the vertices lie: it never turns back."""
+        return np.interp(mesh.vertices[:, 2], self._centre[:, 2], self._along)
+
+    def scaled(self, mesh: Mesh, factor: np.ndarray | float) -> Mesh:
+        """A mesh of this tube drawn towards the centre line, by one factor or one for each vertex (V, 1)."""
+        middle = self.centre(self._beside(mesh))
+        vertices = middle + (mesh.vertices - middle) * factor
         return replace(mesh, vertices=vertices, normals=smooth_normals(vertices, mesh.faces))
