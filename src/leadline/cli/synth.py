@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -154,13 +154,7 @@ class _Rigs(Sequence["Rig"]):
         return len(self.place)
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        return self.place.rig(number, self.mounts, self.layout.lidar, self.layout.flow)
-
-    def __iter__(self) -> Iterator[Rig]:
-        return (self[index] for index in range(len(self)))
+        return self.place.rig(range(len(self))[index], self.mounts, self.layout.lidar, self.layout.flow)
 
 
 def _write_clip(place: Place, layout: Layout, mounts: Mapping[str, Mount], out: Path, first: int) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Procedural places with exact truth. A new one is one file here with a subclass of World."""
+"""Procedural places with exact truth. A new one is one folder here that shows a subclass of World."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from leadline.worlds.shapes import standing
 
 CLASSES = (
     "wall", "floor", "ceiling", "furniture", "thin", "plant", "object", "mirror", "glass", "screen", "lamp", "picture",
+    "nothing",
 )  # fmt: skip
 #: Furniture that stands along walls, and free, and how likely each is.
 ALONG: dict[Builder, int] = {
@@ -104,7 +105,7 @@ class Stock:
     def built(self) -> tuple[Scene, np.ndarray, list[Material]]:
         """The scene, and of each of its meshes the class and the material."""
         scene = Scene([shapes.join(meshes) for meshes in self._parts.values()])
-        labels = np.array([CLASSES.index(label) for label, _ in self._parts] + [0])
+        labels = np.array([CLASSES.index(label) for label, _ in self._parts] + [CLASSES.index("nothing")])
         return scene, labels, [self.materials[material] for _, material in self._parts]
 
 

@@ -89,7 +89,7 @@ class Traffic:
                 parts[name].append(join(model[name]))
         self._people = [*_walkers(rng, plan, time, travelled), *_crossers(rng, plan, time, travelled, self._vehicles)]
         self._steps = [(rng.uniform(0, 6), rng.uniform(0.88, 1.08)) for _ in self._people]
-        bodies = [mesh for _ in self._people for mesh in person(rng, 0)]
+        bodies = [mesh for _ in self._people for mesh in person(rng)]
         self._fleet = [Troupe(parts[name]) for name in VEHICLE_KINDS] if self._vehicles else []
         self._crowd = Troupe(bodies) if bodies else None
         #: What each mesh is made of.

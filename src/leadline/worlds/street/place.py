@@ -17,6 +17,7 @@ from leadline.geometry.poses import axis_angle_to_matrix
 from leadline.rig import Mount
 from leadline.worlds.base import Place, World, smooth
 from leadline.worlds.raytracing import Hits, Mesh, Scene
+from leadline.worlds.shapes import moved
 from leadline.worlds.street import driving, outdoors
 from leadline.worlds.street.road import Plan, ground, joined, merge
 from leadline.worlds.street.roadside import line_blocks
@@ -89,11 +90,7 @@ class StreetPlace(Place):
 
     def moving(self, index: int) -> Sequence[Mesh]:
         """Vehicles, people and the vehicle that carries the cameras."""
-        pose, body = self.poses[index], self._body
-        assert body.normals is not None
-        turned = body.normals @ pose[:3, :3].T
-        own = Mesh(body.vertices @ pose[:3, :3].T + pose[:3, 3], body.faces, turned, body.paint)
-        return [*self._traffic.at(index), own]
+        return [*self._traffic.at(index), moved(self._body, self.poses[index])]
 
     def shade(
         self, scene: Scene, seen: Hits, rays: np.ndarray, spread: np.ndarray | float, index: int

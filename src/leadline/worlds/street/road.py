@@ -14,7 +14,7 @@ import numpy as np
 from leadline.worlds.base import smooth
 from leadline.worlds.noise import Noise
 from leadline.worlds.raytracing import Mesh, smooth_normals
-from leadline.worlds.shapes import join, standing
+from leadline.worlds.shapes import join, moved, standing
 
 #: Meshes by what they are made of; see ``outdoors.CLASSES``.
 Parts = dict[str, list[Mesh]]
@@ -41,12 +41,7 @@ def merge(parts: Parts, more: Parts, pose: np.ndarray | None = None) -> None:
     """Put all of ``more`` to the meshes of its kind, moved by ``pose`` (4, 4)."""
     for kind, meshes in more.items():
         for mesh in meshes:
-            add(parts, kind, mesh if pose is None else _carried(mesh, pose))
-
-
-def _carried(mesh: Mesh, pose: np.ndarray) -> Mesh:
-    turned = None if mesh.normals is None else mesh.normals @ pose[:3, :3].T
-    return Mesh(mesh.vertices @ pose[:3, :3].T + pose[:3, 3], mesh.faces, turned, mesh.paint)
+            add(parts, kind, mesh if pose is None else moved(mesh, pose))
 
 
 def quads(corners: np.ndarray, paint: np.ndarray) -> Mesh:

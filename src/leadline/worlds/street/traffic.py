@@ -233,7 +233,7 @@ def ego() -> Mesh:
 EGO_LACQUER, EGO_GLASS, EGO_TRIM = 0, 1, 2
 
 
-def person(rng: np.random.Generator, first: int) -> list[Mesh]:
+def person(rng: np.random.Generator) -> list[Mesh]:
     """Body, two legs and two arms of somebody who looks along x.
 
     Legs are given from their hip, arms from their shoulder, as they hang; see ``joints``. The owner of a part is in
@@ -241,11 +241,8 @@ def person(rng: np.random.Generator, first: int) -> list[Mesh]:
 
     Args:
         rng: decides what they look like.
-        first: added to the numbers of colours.
     """
-    skin, hair, shirt, trousers, shoe = (
-        first + int(rng.integers(*span)) for span in (SKINS, HAIRS, CLOTHES, CLOTHES, SHOES)
-    )
+    skin, hair, shirt, trousers, shoe = (int(rng.integers(*span)) for span in (SKINS, HAIRS, CLOTHES, CLOTHES, SHOES))
     stout = rng.uniform(0.85, 1.2)
     round_head, faces = ball(1)
     head = round_head * [0.095, 0.08, 0.12] + [0.01, 0, 1.62]
@@ -258,7 +255,7 @@ def person(rng: np.random.Generator, first: int) -> list[Mesh]:
     for lump, colour in ((head, skin), (crown, hair)):
         body.append(numbered(Mesh(lump, faces, smooth_normals(lump, faces), lump), colour))
     if rng.uniform() < 0.35:
-        body.append(box([0.16, 0.3, 0.42], (-0.17, 0, 1.02), number=first + int(rng.integers(*CLOTHES))))
+        body.append(box([0.16, 0.3, 0.42], (-0.17, 0, 1.02), number=int(rng.integers(*CLOTHES))))
     leg = join([
         tube(np.array([[0, 0, 0.04], [0.02, 0, -0.4], [0, 0, -0.8]]), stout * np.array([0.085, 0.065, 0.05]), 7,
              trousers),
