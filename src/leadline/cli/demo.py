@@ -29,6 +29,8 @@ SIZE, RATE = (192, 256), 3e-3
 JUDGE, ELSEWHERE = (16, 3, 0.7), 500_000
 #: The clip that becomes a video.
 SHOW = (1, 60, 15.0)
+#: What the bundled teacher never saw when it learned: it cannot teach it.
+UNSEEN: dict[str, Any] = {"pools": 0.0, "bubbles": 0.0, "tools": 0.0}
 #: Depth judged, in mm.
 NEAREST, FARTHEST = 1.0, 150.0
 #: Open photographs that scikit-image carries in its wheel.
@@ -170,7 +172,8 @@ class Files:
             (self.judge, JUDGE, 1000 * (self.seed + 1) + ELSEWHERE),
             (self.clip, SHOW, 1000 * (self.seed + 1) + 2 * ELSEWHERE),
         ):
-            render(worlds.create("tract", rate=rate), range(first, first + clips), frames, folder)
+            world = worlds.create("tract", rate=rate, **UNSEEN)
+            render(world, range(first, first + clips), frames, folder)
 
     def photographs(self, source: Any) -> None:
         """Write the photographs, one of them with its depth."""
@@ -235,7 +238,8 @@ def show(here: Files, judged: list[Result], strange: list[Result]) -> Path:
     page.heading("The world it learned from")
     page.text(
         "Procedural tubes with folds and polyps, ray-traced, lit by a lamp at the camera whose light falls with the "
-        "square of distance. The same seed gives the same images; depth, cameras and poses are known, not measured."
+        "square of distance. The same seed gives the same images; depth, cameras and poses are known, not measured. "
+        "Pools, bubbles and tools, which the world also has, are left out: the bundled teacher never saw them."
     )
     page.picture("world.jpg", _world(here), "Image, depth (near is warm), surface normals.")
     page.command(f"leadline synth tract --frames 30 --seed {here.seed} --out my_tract")
