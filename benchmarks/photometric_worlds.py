@@ -1,6 +1,6 @@
 """Can photometric self-supervision learn in the worlds?
 
-    python benchmarks/photometric_worlds.py [--world tract] [--places 12]
+    python benchmarks/photometric_worlds.py [--world tract] [--places 40]
 
 The error of a frame against its neighbour, warped by true depth and pose, against the same with a constant depth and
 without warping. Pairs of neighbouring frames 256x320 whose median flow is 6 to 12 pixels, on pixels that are seen in
@@ -36,7 +36,7 @@ MOVED = 0.3
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--world", default=None, choices=worlds.names())
-    parser.add_argument("--places", type=int, default=12)
+    parser.add_argument("--places", type=int, default=40)
     arguments = parser.parse_args()
     print(f"{'world':<8}{'sensor':<9}{'pairs':>6}{'flow':>7}{'true':>9}{'/ constant':>12}{'/ identity':>12}")
     for name in [arguments.world] if arguments.world else worlds.names():

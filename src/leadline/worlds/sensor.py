@@ -52,9 +52,9 @@ class Sensor:
     blur: float = 0.5
     shutter: float = 0.006
     vignette: float = 0.25
-    noise: float = 0.005
+    noise: float = 0.003
     gamma: bool = True
-    jpeg: int = 92
+    jpeg: int = 95
 
     def __post_init__(self) -> None:
         for name in ("adapt", "vignette"):
