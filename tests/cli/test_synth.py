@@ -9,7 +9,7 @@ import pytest
 
 from common.commands import run
 from leadline.data.folder import Folder
-from leadline.data.hamlyn import Hamlyn
+from leadline.data.hamlyn import HamlynLayout
 from leadline.errors import InputError
 from leadline.io.images import read_image
 from leadline.io.video import VideoReader
@@ -127,7 +127,7 @@ def test_a_data_set_that_cannot_be_finished_is_not_left_half_written(tmp_path, c
     def fails(self, root, clips):
         raise InputError(f"{root}: disk full")
 
-    monkeypatch.setattr(Hamlyn, "finish", fails)
+    monkeypatch.setattr(HamlynLayout, "finish", fails)
     out = tmp_path / "set"
     code, _, err = run(capsys, "synth", "tract", "--layout", "hamlyn", "--out", out, "--frames", 1, "--scale", 0.1)
     assert code == 1

@@ -8,14 +8,14 @@ import pytest
 
 from common.rigs import rigs
 from leadline.camera import Omnidirectional
-from leadline.data.c3vd import VIDEOS, C3vd
+from leadline.data.c3vd import VIDEOS, C3vdLayout
 from leadline.rig import Rig
 
 
 @pytest.fixture(scope="module")
 def shot() -> list[Rig]:
     made = []
-    for rig in rigs(C3vd().mounts(), count=3, scale=0.1, unit="mm"):
+    for rig in rigs(C3vdLayout().mounts(), count=3, scale=0.1, unit="mm"):
         frame = rig["camera"]
         flow = frame.backward_flow.copy()
         flow[..., 0], flow[..., 1] = 3.25, -30
@@ -27,7 +27,7 @@ def shot() -> list[Rig]:
 @pytest.fixture(scope="module")
 def video(shot: list[Rig], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("c3vd")
-    written = C3vd().write_clip(root, 0, shot)
+    written = C3vdLayout().write_clip(root, 0, shot)
     assert written == [root / "cecum_t1_a"]
     return written[0]
 
@@ -52,7 +52,7 @@ def test_names(video: Path, shot: list[Rig], tmp_path: Path) -> None:
     files = {f"{index}_color.png" for index in range(3)} | {"0001_flow.tiff", "0002_flow.tiff", "pose.txt"}
     files |= {f"{index:04d}_{name}" for index in range(3) for name in ("depth.tiff", "normals.tiff", "occlusion.png")}
     assert {path.name for path in video.iterdir()} == files
-    assert C3vd().write_clip(tmp_path, 22, shot[:1]) == [tmp_path / "cecum_t1_a_2"]
+    assert C3vdLayout().write_clip(tmp_path, 22, shot[:1]) == [tmp_path / "cecum_t1_a_2"]
     np.testing.assert_array_equal(read(video / "1_color.png"), np.rint(shot[1]["camera"].image * 255))
 
 
@@ -70,7 +70,7 @@ def test_depth_that_the_file_cannot_hold(shot: list[Rig], tmp_path: Path) -> Non
     values, valid = np.full(frame.depth.shape, 100.0, np.float32), np.ones(frame.depth.shape, bool)
     values[1], valid[2] = 99.9999, False
     depth = type(frame.depth)(values, frame.depth.kind, "mm", valid, frame.camera)
-    (folder,) = C3vd().write_clip(tmp_path, 3, [Rig({"camera": frame.replace(depth=depth)}, None)])
+    (folder,) = C3vdLayout().write_clip(tmp_path, 3, [Rig({"camera": frame.replace(depth=depth)}, None)])
     codes = read(folder / "0000_depth.tiff")
     assert (codes[0] == 65535).all()
     assert (codes[1] < 65535).all()
@@ -102,7 +102,7 @@ def test_occlusion_marks_what_stands_before_something(shot: list[Rig], tmp_path:
     values[20:30, 40:50] = 40.0
     values[50:] = 200.0  # too far to count
     depth = type(frame.depth)(values, frame.depth.kind, "mm", None, frame.camera)
-    (folder,) = C3vd().write_clip(tmp_path, 3, [Rig({"camera": frame.replace(depth=depth)}, None)])
+    (folder,) = C3vdLayout().write_clip(tmp_path, 3, [Rig({"camera": frame.replace(depth=depth)}, None)])
     mask = read(folder / "0000_occlusion.png")
     assert mask.dtype == np.uint8
     expected = np.zeros_like(mask)

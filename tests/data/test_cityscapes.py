@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from common.rigs import rigs
-from leadline.data.cityscapes import Cityscapes
+from leadline.data.cityscapes import CityscapesLayout
 from leadline.rig import Rig
 
 
 @pytest.fixture(scope="module")
 def made():
-    return rigs(Cityscapes().mounts(), count=3, scale=0.1, drives=True)
+    return rigs(CityscapesLayout().mounts(), count=3, scale=0.1, drives=True)
 
 
 @pytest.fixture(scope="module")
 def root(made, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("cityscapes")
-    written = Cityscapes().write_clip(root, 2, made)
+    written = CityscapesLayout().write_clip(root, 2, made)
     assert sorted(written) == sorted(path for path in root.rglob("*") if path.is_file())
     return root
 
@@ -80,6 +80,6 @@ def test_sequences_and_vehicle(made, root):
 def test_every_30th_frame_is_annotated_from_the_20th(made, tmp_path):
     frames = dict(made[0])
     clip = [Rig({k: f.replace(time=float(index)) for k, f in frames.items()}, made[0].pose) for index in range(51)]
-    Cityscapes().write_clip(tmp_path, 1, clip)
+    CityscapesLayout().write_clip(tmp_path, 1, clip)
     names = sorted(path.name for path in (tmp_path / "disparity/val/frankfurt").iterdir())
     assert names == [f"frankfurt_000001_{index:06d}_disparity.png" for index in (19, 49)]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.reprojection import seen_at
 from common.rigs import rigs
-from leadline.data.ddad import Ddad
+from leadline.data.ddad import DdadLayout
 
 
 def rigid(pose):
@@ -25,7 +25,7 @@ def rigid(pose):
 
 @pytest.fixture(scope="module")
 def shot():
-    layout = Ddad()
+    layout = DdadLayout()
     return rigs(layout.mounts(), count=3, scale=0.1, lidar=layout.lidar, drives=True)
 
 
@@ -33,8 +33,8 @@ def shot():
 def root(tmp_path_factory, shot):
     folder = tmp_path_factory.mktemp("ddad")
     for number in range(2):
-        assert Ddad().write_clip(folder, number, shot) == [folder / f"{number:06d}"]
-    Ddad().finish(folder, 2)
+        assert DdadLayout().write_clip(folder, number, shot) == [folder / f"{number:06d}"]
+    DdadLayout().finish(folder, 2)
     return folder
 
 
@@ -94,7 +94,7 @@ def test_chains_and_clocks(root):
 
 @pytest.mark.parametrize(("clips", "training", "validating"), [(1, [0], [0]), (2, [0], [1]), (5, [0, 1, 2], [3, 4])])
 def test_splits(tmp_path, clips, training, validating):
-    Ddad().finish(tmp_path, clips)
+    DdadLayout().finish(tmp_path, clips)
     splits = json.loads((tmp_path / "ddad.json").read_text())["scene_splits"]
     numbers = {split: [int(name[:6]) for name in named["filenames"]] for split, named in splits.items()}
     assert numbers == {"0": training, "1": validating}

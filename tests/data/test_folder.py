@@ -8,7 +8,8 @@ import tifffile
 from PIL import Image
 
 from leadline.camera import Pinhole
-from leadline.data.folder import DepthFormat, Folder, Images, open_mask, write_frames
+from leadline.data.folder import DepthFormat, Folder, write_frames
+from leadline.data.images import Images, open_mask
 from leadline.data.inputs import Inputs
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError

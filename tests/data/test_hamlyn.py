@@ -8,26 +8,26 @@ import pytest
 
 from common.reprojection import reprojected
 from common.rigs import rigs
-from leadline.data.hamlyn import Hamlyn
+from leadline.data.hamlyn import HamlynLayout
 from leadline.rig import Rig
 
 
 @pytest.fixture(scope="module")
 def shot() -> list[Rig]:
-    return rigs(Hamlyn().mounts(), count=2, scale=0.2, unit="mm")
+    return rigs(HamlynLayout().mounts(), count=2, scale=0.2, unit="mm")
 
 
 @pytest.fixture(scope="module")
 def sequence(shot: list[Rig], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hamlyn")
-    written = Hamlyn().write_clip(root, 0, shot)
+    written = HamlynLayout().write_clip(root, 0, shot)
     assert written == [root / "rectified01"]
     return written[0]
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "04"), (7, "12"), (8, "14"), (21, "27"), (22, "28")])
 def test_sequences_are_numbered_with_gaps(number: int, name: str, shot: list[Rig], tmp_path: Path) -> None:
-    assert Hamlyn().write_clip(tmp_path, number, shot[:1]) == [tmp_path / f"rectified{name}"]
+    assert HamlynLayout().write_clip(tmp_path, number, shot[:1]) == [tmp_path / f"rectified{name}"]
 
 
 def test_depth_is_whole_mm(sequence: Path, shot: list[Rig]) -> None:
@@ -44,7 +44,7 @@ def test_unknown_depth_is_0(shot: list[Rig], tmp_path: Path) -> None:
     valid = left.depth.valid.copy()
     valid[3:7] = False
     depth = type(left.depth)(left.depth.values, left.depth.kind, "mm", valid, left.camera)
-    (folder,) = Hamlyn().write_clip(
+    (folder,) = HamlynLayout().write_clip(
         tmp_path, 0, [Rig({"left": left.replace(depth=depth), "right": shot[0]["right"]}, shot[0].pose)]
     )
     codes = cv2.imread(str(folder / "depth01" / "0000000000.png"), cv2.IMREAD_UNCHANGED)

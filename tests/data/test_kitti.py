@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.rigs import rigs
-from leadline.data.kitti import Kitti
+from leadline.data.kitti import KittiLayout
 from leadline.rig import Rig
 
 
@@ -27,14 +27,14 @@ def read_calib(path: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def made() -> list[Rig]:
-    layout = Kitti()
+    layout = KittiLayout()
     return rigs(layout.mounts(), count=3, scale=0.2, lidar=layout.lidar, drives=True)
 
 
 @pytest.fixture(scope="module")
 def root(made, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("kitti")
-    assert Kitti().write_clip(root, 1, made) == [root / "2011_09_27", root / "train/2011_09_27_drive_0002_sync"]
+    assert KittiLayout().write_clip(root, 1, made) == [root / "2011_09_27", root / "train/2011_09_27_drive_0002_sync"]
     return root
 
 
@@ -146,7 +146,7 @@ def test_names_are_those_of_the_real_data(made, root, real_data):
 
 def test_full_size_calibration_is_kittis(real_data):
     real = read_calib(real_data / "kitti_object/training/calib/000001.txt")
-    for key, mount in Kitti().mounts().items():
+    for key, mount in KittiLayout().mounts().items():
         matrix = mount.camera.K
         matrix[:2, 2] += 1
         np.testing.assert_allclose(real[f"P{key[-1]}"].reshape(3, 4)[:, :3], matrix)
@@ -161,7 +161,7 @@ def test_timestamps(root):
 
 
 def test_one_frame_is_a_clip_at_rest(made, tmp_path):
-    Kitti().write_clip(tmp_path, 0, made[:1])
+    KittiLayout().write_clip(tmp_path, 0, made[:1])
     packet = (tmp_path / "2011_09_26/2011_09_26_drive_0001_sync/oxts/data/0000000000.txt").read_text().split()
     assert [float(value) for value in packet[6:11]] == [0] * 5
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.io import loadmat
 
 from common.rigs import rigs
-from leadline.data.make3d import Make3D
+from leadline.data.make3d import Make3DLayout
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError
 from leadline.rig import Rig
@@ -17,13 +17,13 @@ from leadline.rig import Rig
 
 @pytest.fixture(scope="module")
 def made():
-    return rigs(Make3D().mounts(), count=2, scale=0.2, drives=True)
+    return rigs(Make3DLayout().mounts(), count=2, scale=0.2, drives=True)
 
 
 @pytest.fixture(scope="module")
 def root(made, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("make3d")
-    Make3D().write_clip(root, 0, made)
+    Make3DLayout().write_clip(root, 0, made)
     return root
 
 
@@ -73,7 +73,7 @@ def test_sky_is_as_far_as_the_laser_reaches(made, tmp_path):
     sky[:80] = True
     truth = DepthMap(values, Kind("depth", "nothing"), "m", ~sky, frame.camera)
     rig = Rig({"camera": frame.replace(depth=truth)})
-    Make3D().write_clip(tmp_path, 3, [rig])
+    Make3DLayout().write_clip(tmp_path, 3, [rig])
     grid = loadmat(tmp_path / "Train400Depth/depth_sph_corr-op4-p-000t000.mat")["Position3DGrid"]
     assert (tmp_path / "Train400Img/img-op4-p-000t000.jpg").is_file()
     assert (grid[:8, :, 3] == 81).all()
@@ -83,4 +83,4 @@ def test_sky_is_as_far_as_the_laser_reaches(made, tmp_path):
 def test_without_scipy_it_says_what_to_install(made, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(ConfigError, match=r"pip install 'leadline\[worlds\]'"):
-        Make3D().write_clip(tmp_path, 0, made)
+        Make3DLayout().write_clip(tmp_path, 0, made)

@@ -10,12 +10,12 @@ from PIL import Image
 
 from common.reprojection import seen_at
 from common.rigs import rigs
-from leadline.data.nuscenes import NuScenes
+from leadline.data.nuscenes import NuScenesLayout
 
 
 @pytest.fixture(scope="module")
 def shot():
-    layout = NuScenes()
+    layout = NuScenesLayout()
     return rigs(layout.mounts(), count=8, scale=0.1, lidar=layout.lidar, rate=layout.rate, drives=True)
 
 
@@ -23,10 +23,10 @@ def shot():
 def root(tmp_path_factory, shot):
     folder = tmp_path_factory.mktemp("nuscenes")
     for number in range(2):
-        written = NuScenes().write_clip(folder, number, shot)
+        written = NuScenesLayout().write_clip(folder, number, shot)
         assert len(written) == 7 * len(shot)
         assert all(path.is_file() for path in written)
-    NuScenes().finish(folder, 2)
+    NuScenesLayout().finish(folder, 2)
     return folder
 
 
@@ -140,7 +140,7 @@ def test_what_the_devkit_asks_for(root, tables):
 
 def test_cameras_sit_where_the_real_ones_do(real_data):
     sample = json.loads((real_data / "nuscenes_sample" / "sample.json").read_text())
-    layout = NuScenes()
+    layout = NuScenesLayout()
     for name, mount in layout.mounts().items():
         real = sample["images"][name]
         np.testing.assert_allclose(mount.pose, real["cam2ego"], atol=1e-3)

@@ -10,7 +10,7 @@ from PIL import Image
 from common.reprojection import reprojected
 from common.rigs import rigs
 from leadline.data.layout import open_layout
-from leadline.data.scannet import ScanNet
+from leadline.data.scannet import ScanNetLayout
 from leadline.rig import Rig
 
 
@@ -91,6 +91,6 @@ def test_triplets_are_sorted_by_what_reflects(made):
 
 
 def test_mounts_are_the_real_sizes():
-    mounts = ScanNet().mounts()
+    mounts = ScanNetLayout().mounts()
     sizes = {name: (mount.camera.width, mount.camera.height) for name, mount in mounts.items()}
     assert sizes == {"color": (1296, 968), "depth": (640, 480)}

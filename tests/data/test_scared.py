@@ -12,20 +12,20 @@ import tifffile
 
 from common.reprojection import seen_at
 from common.rigs import rigs
-from leadline.data.scared import Scared
+from leadline.data.scared import ScaredLayout
 from leadline.geometry.poses import relative
 from leadline.rig import Rig
 
 
 @pytest.fixture(scope="module")
 def shot() -> list[Rig]:
-    return rigs(Scared().mounts(), count=3, scale=0.1, unit="mm")
+    return rigs(ScaredLayout().mounts(), count=3, scale=0.1, unit="mm")
 
 
 @pytest.fixture(scope="module")
 def keyframe(shot: list[Rig], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scared")
-    written = Scared().write_clip(root, 6, shot)
+    written = ScaredLayout().write_clip(root, 6, shot)
     assert written == [root / "dataset_2" / "keyframe_2"]
     return written[0]
 
@@ -78,7 +78,7 @@ def test_unknown_is_nan_in_keyframes_and_0_in_sequences(shot: list[Rig], tmp_pat
     valid[3:7] = False
     depth = type(left.depth)(left.depth.values, left.depth.kind, "mm", valid, left.camera)
     rig = Rig({"left": left.replace(depth=depth), "right": shot[0]["right"]}, shot[0].pose)
-    (folder,) = Scared().write_clip(tmp_path, 0, [rig])
+    (folder,) = ScaredLayout().write_clip(tmp_path, 0, [rig])
     assert np.isnan(tifffile.imread(folder / "left_depth_map.tiff")[3:7]).all()
     points = tifffile.imread(BytesIO(members(folder / "data" / "scene_points.tar.gz")["scene_points000000.tiff"]))
     assert (points[3:7] == 0).all()
@@ -117,6 +117,6 @@ def test_pictures(keyframe: Path, shot: list[Rig]) -> None:
 
 
 def test_the_fifth_keyframe_is_one_frame(shot: list[Rig], tmp_path: Path) -> None:
-    (folder,) = Scared().write_clip(tmp_path, 4, shot)
+    (folder,) = ScaredLayout().write_clip(tmp_path, 4, shot)
     assert folder == tmp_path / "dataset_1" / "keyframe_5"
     assert list(members(folder / "data" / "frame_data.tar.gz")) == ["frame_data000000.json"]

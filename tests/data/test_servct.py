@@ -9,20 +9,20 @@ import pytest
 
 from common.reprojection import reprojected
 from common.rigs import rigs
-from leadline.data.servct import ServCt
+from leadline.data.servct import ServCtLayout
 from leadline.rig import Rig
 
 
 @pytest.fixture(scope="module")
 def shot() -> list[Rig]:
-    return rigs(ServCt().mounts(), count=2, scale=0.125, unit="mm")
+    return rigs(ServCtLayout().mounts(), count=2, scale=0.125, unit="mm")
 
 
 @pytest.fixture(scope="module")
 def root(shot: list[Rig], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("servct")
     for number in range(2):
-        for path in ServCt().write_clip(root, number, shot):
+        for path in ServCtLayout().write_clip(root, number, shot):
             assert path.is_file()
     return root
 
@@ -95,7 +95,7 @@ def test_what_is_unknown_or_hidden_is_marked(shot: list[Rig], tmp_path: Path) ->
     for name, frame in (("left", left), ("right", right)):
         values, valid = changed[name]
         frames[name] = frame.replace(depth=type(frame.depth)(values, frame.depth.kind, "mm", valid, frame.camera))
-    ServCt().write_clip(tmp_path, 0, [Rig(frames, shot[0].pose)])
+    ServCtLayout().write_clip(tmp_path, 0, [Rig(frames, shot[0].pose)])
     depth, disparity = (read(tmp_path, f"Reference_CT/{name}") for name in ("DepthL", "Disparity"))
     assert (depth[:5] == 0).all()
     assert (disparity[:5] == 0).all()

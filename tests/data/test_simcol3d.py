@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from common.reprojection import reprojected
 from common.rigs import rigs
-from leadline.data.simcol3d import Simcol3d
+from leadline.data.simcol3d import Simcol3dLayout
 from leadline.depth import DepthMap, Kind
 from leadline.frame import Frame
 from leadline.rig import Rig
@@ -17,7 +17,7 @@ from leadline.rig import Rig
 
 @pytest.fixture(scope="module")
 def shot() -> list[Rig]:
-    return rigs(Simcol3d().mounts(), count=3, scale=0.2, unit="mm")
+    return rigs(Simcol3dLayout().mounts(), count=3, scale=0.2, unit="mm")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def colon(shot: list[Rig], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("simcol3d")
     colon = root / "SyntheticColon_I"
     names = ("Frames_S1", "cam.txt", "SavedPosition_S1.txt", "SavedRotationQuaternion_S1.txt")
-    assert Simcol3d().write_clip(root, 0, shot) == [colon / name for name in names]
+    assert Simcol3dLayout().write_clip(root, 0, shot) == [colon / name for name in names]
     return colon
 
 
@@ -47,7 +47,7 @@ def poses_cm(colon: Path) -> np.ndarray:
     [(14, "SyntheticColon_I/Frames_S15"), (15, "SyntheticColon_II/Frames_B1"), (32, "SyntheticColon_III/Frames_O3")],
 )
 def test_trajectories(number: int, frames: str, shot: list[Rig], tmp_path: Path) -> None:
-    written = Simcol3d().write_clip(tmp_path, number, shot[:1])
+    written = Simcol3dLayout().write_clip(tmp_path, number, shot[:1])
     assert written[0] == tmp_path / frames
     # Only the first clip of a colon writes the file they share.
     assert (tmp_path / frames).with_name("cam.txt").exists() == (number == 15)
@@ -75,7 +75,7 @@ def test_unknown_and_far_depth(shot: list[Rig], tmp_path: Path) -> None:
     values, valid = np.full(frame.depth.shape, 300.0, np.float32), np.ones(frame.depth.shape, bool)
     valid[2] = False
     depth = type(frame.depth)(values, frame.depth.kind, "mm", valid, frame.camera)
-    (frames, *_) = Simcol3d().write_clip(tmp_path, 0, [Rig({"camera": frame.replace(depth=depth)}, None)])
+    (frames, *_) = Simcol3dLayout().write_clip(tmp_path, 0, [Rig({"camera": frame.replace(depth=depth)}, None)])
     stored = depth_cm(frames / "Depth_0000.png")
     assert (stored[2] == 0).all()
     assert (stored[:2] == 20).all()
@@ -103,8 +103,8 @@ def test_points_move_onto_the_next_frame_by_the_poses(colon: Path) -> None:
 
 
 def test_the_camera_file_has_the_real_ones_numbers_in_its_order(tmp_path: Path) -> None:
-    (mount,) = Simcol3d().mounts().values()
+    (mount,) = Simcol3dLayout().mounts().values()
     frame = Frame(np.zeros((475, 475, 3)), DepthMap(np.ones((475, 475)), Kind("depth", "nothing"), "mm"), mount.camera)
-    Simcol3d().write_clip(tmp_path, 0, [Rig({"camera": frame.replace(pose=np.eye(4))})])
+    Simcol3dLayout().write_clip(tmp_path, 0, [Rig({"camera": frame.replace(pose=np.eye(4))})])
     text = (tmp_path / "SyntheticColon_I" / "cam.txt").read_text()
     assert text == "227.60416 0 227.60416 0 237.5 237.5 0 0 1\n"

@@ -9,7 +9,8 @@ import torch
 
 from leadline import checkpoint
 from leadline.data.augmentation import Augmentation
-from leadline.data.folder import Folder, Images
+from leadline.data.folder import Folder
+from leadline.data.images import Images
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load

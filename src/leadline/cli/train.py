@@ -38,7 +38,7 @@ def find_recipe(name: str) -> Path:
 def recipe_parser() -> ArgumentParser:
     """What a recipe may say: one method, one source of frames, a budget."""
     from leadline.data.augmentation import Augmentation
-    from leadline.data.folder import Images
+    from leadline.data.images import Images
     from leadline.data.split import Holdout
     from leadline.methods.base import Method
     from leadline.training.options import FitOptions

@@ -22,7 +22,7 @@ NUMBERS = {"left": "00", "right": "02"}
 TOLERANCE = 1.0
 
 
-class Booster(Layout):
+class BoosterLayout(Layout):
     """``train/balanced/SCENE/``: the two 12 Mpx cameras, 00 left and 02 right, rectified.
 
     - ``camera_00/imK.png``, ``camera_02/imK.png``: one pose, K counts the illuminations.

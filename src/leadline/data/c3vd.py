@@ -38,7 +38,7 @@ VIDEOS = tuple(
 )
 
 
-class C3vd(Layout):
+class C3vdLayout(Layout):
     """A folder for each video, called as the real ones; after those 22 the names start again with ``_2``.
 
     - ``N_color.png``, the number without leading zeros (other releases have four digits).

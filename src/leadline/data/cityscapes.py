@@ -36,7 +36,7 @@ EXTRINSIC = {"baseline": 0.209313, "pitch": 0.038, "roll": 0.0, "x": 1.7, "y": 0
 SNIPPET, ANNOTATED = 30, 19
 
 
-class Cityscapes(Layout):
+class CityscapesLayout(Layout):
     """Cityscapes: leftImg8bit, rightImg8bit, disparity, camera, vehicle, and sequences of left images and vehicle."""
 
     name = "cityscapes"

@@ -43,7 +43,7 @@ START, BETWEEN = 15_569_195_938_203_752, 10_000_000_000
 LOG, NOTE = "leadline", "Rendered by leadline in the layout of DDAD."
 
 
-class Ddad(Layout):
+class DdadLayout(Layout):
     """``ddad.json`` and ``NNNNNN/{scene_HASH.json, calibration, rgb/CAMERA_NN, point_cloud/LIDAR}``, depth from lidar.
 
     As in https://github.com/TRI-ML/DDAD and its ``ddad_train_val``. There are no boxes and hence no ontologies; one

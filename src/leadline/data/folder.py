@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from leadline.camera import Camera
-from leadline.data.masks import highlights, valid_area
+from leadline.data.images import Images
 from leadline.data.transforms import nearest_pixels
 from leadline.depth import DepthMap, Kind, check_unit
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.io.atomic import write_numbers
 from leadline.io.depth_files import CODES, DEPTH_SUFFIXES
-from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image, write_image
+from leadline.io.images import IMAGE_SUFFIXES, write_image
 from leadline.io.inputs import natural_key
 from leadline.io.rasters import write_raster
 
@@ -55,63 +53,6 @@ class DepthFormat:
         return DepthMap.load(path, kind=self.kind, unit=self.unit, scale=self.scale, invalid=self.invalid)
 
 
-class Images:
-    """Image files as frames.
-
-    Args:
-        paths: the files.
-        mask: which pixels carry picture, see :func:`open_mask`.
-        drop_highlights: leave out wet highlights too, for endoscopy; elsewhere white things would be lost.
-    """
-
-    #: What models trained on them may be used for.
-    licence = "that of the data it was trained on"
-
-    def __init__(self, paths: Sequence[Path], mask: str = "none", drop_highlights: bool = False) -> None:
-        self.paths = list(paths)
-        self.mask = open_mask(mask, self.paths)
-        self.drop_highlights = drop_highlights
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def describe(self) -> str:
-        """What they are, in words, for the card of a model."""
-        return f"{len(self)} images"
-
-    def fingerprint(self) -> str:
-        """Number and names of the files, to tell whether a run that goes on has the same data."""
-        return (
-            f"{len(self.paths)} files, {hashlib.sha256('|'.join(p.name for p in self.paths).encode()).hexdigest()[:16]}"
-        )
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Height and width of one image, without reading all of it."""
-        return image_size(self.paths[index])
-
-    def place(self, index: int) -> int:
-        """Number of the place an image shows, where images of one place are cheap to get one after the other; by
-        default every image is as cheap to get as any other."""
-        return index
-
-    def __getitem__(self, index: int) -> Frame:
-        """The frame of one image.
-
-        Raises:
-            InputError: the file cannot be read, or the mask is not of its size.
-        """
-        path = self.paths[index]
-        image = read_image(path).astype(np.float32) / 255
-        if self.mask is not None and self.mask.shape != image.shape[:2]:
-            mask_size = f"{self.mask.shape[1]}x{self.mask.shape[0]}"
-            raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]} but the mask is {mask_size}")
-        mask = self.mask
-        if self.drop_highlights:
-            glare = highlights(torch.from_numpy(image).permute(2, 0, 1))[0].numpy()
-            mask = ~glare if mask is None else mask & ~glare
-        return Frame(image, name=path.stem, mask=mask)
-
-
 class Folder(Images):
     """Images with depth.
 
@@ -123,7 +64,7 @@ class Folder(Images):
         depth: what the numbers in the files mean.
         intrinsics: a camera file for all images (see ``leadline.camera.Camera.load``); by default what the depth files
             say, where leadline wrote them.
-        mask: which pixels carry picture, see :func:`open_mask`.
+        mask: which pixels carry picture, see ``leadline.data.images.open_mask``.
         drop_highlights: leave out wet highlights too.
         every: use one in so many images.
 
@@ -246,31 +187,6 @@ def _suffix(depth: DepthMap) -> str:
 
 def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
-
-
-def open_mask(spec: str, paths: Sequence[Path]) -> np.ndarray | None:
-    """The pixels that carry picture in all of these images.
-
-    Args:
-        spec: ``none``: every pixel; ``auto``: without the dark surround of endoscope images, where all images have
-            one size; else an image file, white = use, which can hide overlays too.
-        paths: the images.
-
-    Returns:
-        (H, W) bool, or None for every pixel.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    if spec == "none":
-        return None
-    if spec != "auto":
-        return read_image(spec).min(axis=2) > 127
-    chosen = paths[:: max(1, len(paths) // 40)]
-    if len({image_size(path) for path in chosen}) != 1:
-        return None
-    area = valid_area((read_image(path) / 255).astype(np.float32) for path in chosen)
-    return None if area.all() else area
 
 
 def _matching(root: Path, pattern: str, suffixes: Collection[str]) -> dict[str, Path]:

@@ -22,7 +22,7 @@ from leadline.rig import Mount, Rig
 FIRST = (1, 4, 5, 6, 8, 9, 11, 12)
 
 
-class Hamlyn(Layout):
+class HamlynLayout(Layout):
     """``rectifiedNN``: one rectified stereo video.
 
     - ``image01`` left, ``image02`` right: ``%010d.jpg``, from 0.

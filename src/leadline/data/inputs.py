@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leadline.data.folder import Images
+from leadline.data.images import Images
 from leadline.errors import ConfigError, InputError
 from leadline.io.images import write_image
 from leadline.io.inputs import ImageInput, VideoInput, find_inputs
@@ -19,7 +19,7 @@ class Inputs(Images):
         frames: folder the frames of videos are written to; needed for videos only. A video whose frames are there
             already is not read again.
         video_step: one in so many frames of a video is used.
-        mask: which pixels carry picture, see ``leadline.data.folder.open_mask``.
+        mask: which pixels carry picture, see ``leadline.data.images.open_mask``.
         drop_highlights: leave out wet highlights too.
 
     Raises:

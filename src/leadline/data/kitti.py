@@ -90,7 +90,7 @@ orimode:       orientation mode of primary GPS receiver
 STATUS = "0 0 4 10 4 4 0"
 
 
-class Kitti(Layout):
+class KittiLayout(Layout):
     """KITTI raw with both colour cameras, Velodyne and GPS/IMU, and KITTI depth's ground truth."""
 
     name = "kitti"

@@ -36,7 +36,7 @@ REACH = 81.0
 TEST = 4
 
 
-class Make3D(Layout):
+class Make3DLayout(Layout):
     """Make3D: Train400Img and Train400Depth, Test134 and Gridlaserdata."""
 
     name = "make3d"

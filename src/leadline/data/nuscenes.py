@@ -63,7 +63,7 @@ def _pose(turn: Sequence[float], place: Sequence[float]) -> np.ndarray:
     return compose(quaternion_to_matrix(np.roll(turn, -1)), np.array(place))
 
 
-class NuScenes(Layout):
+class NuScenesLayout(Layout):
     """``samples/``, ``sweeps/``, ``maps/`` and the tables in ``v1.0-mini/``, depth from lidar.
 
     Format: https://github.com/nutonomy/nuscenes-devkit/blob/master/docs/schema_nuscenes.md. There are no annotations,

@@ -20,7 +20,7 @@ REFLECTIVE = 0.05
 BASELINE = 0.1
 
 
-class ScanNet(Layout):
+class ScanNetLayout(Layout):
     """``scans/sceneNNNN_00/{color/N.jpg, depth/N.png, pose/N.txt, intrinsic/*.txt}``, N counted from 0 without padding.
 
     Depth is uint16, z-depth in mm, 0 invalid. Poses are 4x4 camera-to-world in m, six decimals; real ones are all -inf

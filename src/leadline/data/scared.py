@@ -26,7 +26,7 @@ from leadline.rig import Mount, Rig
 KEYFRAMES = 5
 
 
-class Scared(Layout):
+class ScaredLayout(Layout):
     """``dataset_N/keyframe_M``: a stereo pair with depth, and in ``data`` the stereo video that starts there.
 
     - ``Left_Image.png``, ``Right_Image.png``; ``left_depth_map.tiff``, ``right_depth_map.tiff``: float32 XYZ in mm, in

@@ -23,7 +23,7 @@ NO_SURFACE, OUTSIDE, HIDDEN = (0, 0, 255), (255, 255, 0), (255, 0, 0)
 SAME = 0.03
 
 
-class ServCt(Layout):
+class ServCtLayout(Layout):
     """``Experiment_{1,2}``: rectified stereo pairs, stills, numbered through both experiments from ``001``.
 
     - ``Left_rectified``, ``Right_rectified``: PNG.

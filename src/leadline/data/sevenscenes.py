@@ -3,22 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import DataSet
 from leadline.data.layout import Layout, codes, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.io.atomic import write_numbers, write_text
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.inputs import natural_key
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers, read_text
 from leadline.rig import Mount, Rig
 
 #: The code of a pixel whose depth is not known.
 INVALID = 65535
+#: Of the depth camera; colour is taken to be seen by it too.
+CAMERA = Pinhole(640, 480, 585.0, 585.0, 320.0, 240.0)
 
 
-class SevenScenes(Layout):
+class SevenScenes(DataSet):
+    """Frames of 7-Scenes, see :class:`SevenScenesLayout` for the files; color may be PNG or JPEG.
+
+    The folder is that of all scenes, or of one. A ``camera-intrinsics.txt`` (3x3) in a scene's folder or above its
+    sequences is believed; else the camera is :data:`CAMERA`. Stored rotations are off by up to 2e-4 and are put right.
+    """
+
+    name = "sevenscenes"
+    source = "7-Scenes: Shotton et al., CVPR 2013"
+    licence = "research only (Microsoft)"
+    splits = {
+        "test": "the sequences of every scene's TestSplit.txt",
+        "train": "the sequences of every scene's TrainSplit.txt",
+        "all": "every sequence there is",
+    }
+    truths = {"kinect": "z-depth of the depth camera, not registered perfectly to colour"}
+    tree = {
+        "**/seq-*/frame-*.color.*": "colour images",
+        "**/seq-*/frame-*.depth.png": "depth, 16 bits, mm; 0 and 65535 unknown",
+        "**/seq-*/frame-*.pose.txt": "4x4 camera-to-world, m",
+        "**/TrainSplit.txt": "lists sequences to train on (optional)",
+        "**/TestSplit.txt": "lists sequences to test on (optional)",
+        "**/camera-intrinsics.txt": "3x3 (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        return [
+            FrameId(folder.relative_to(self.root).as_posix(), int(path.name[6:12]))
+            for folder in self._sequences(split)
+            for path in sorted(folder.glob(f"frame-??????.color{self._suffix}"))
+        ]
+
+    def _sequences(self, split: str) -> list[Path]:
+        if split == "all":
+            return sorted((path for path in self.root.glob("**/seq-*") if path.is_dir()), key=natural_key)
+        lists = sorted(self.root.glob(f"**/{split.title()}Split.txt"))
+        if not lists:
+            raise InputError(f"{self.root}: no scene has a {split.title()}Split.txt; --split all takes every sequence")
+        names = [(file, line.strip()) for file in lists for line in read_text(file).splitlines() if line.strip()]
+        return [file.parent / f"seq-{int(name.removeprefix('sequence')):02d}" for file, name in names]
+
+    @cached_property
+    def _suffix(self) -> str:
+        first = next(self.root.glob("**/seq-*/frame-*.color.*"), None)
+        return first.suffix if first else ".png"
+
+    def parse(self, line: str) -> FrameId:
+        """``SCENE/seq-NN/frame-000000``, whatever follows."""
+        sequence, slash, name = line.split()[0].rpartition("/")
+        if not slash or not name.startswith("frame-") or not name[6:12].isdigit():
+            raise InputError("is not SCENE/seq-NN/frame-000000")
+        return FrameId(sequence, int(name[6:12]))
+
+    def _file(self, id: FrameId, what: str) -> Path:
+        return self.root / id.sequence / f"frame-{id.number:06d}.{what}"
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._file(id, f"color{self._suffix}")
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        return [self.image(id), self._file(id, "depth.png"), self._file(id, "pose.txt")]
+
+    def depth(self, id: FrameId) -> DepthMap:
+        """In m."""
+        values = read_raster(self._file(id, "depth.png"))
+        valid = (values != 0) & (values != INVALID)
+        return DepthMap(values / np.float32(1000), Kind("depth", "nothing"), "m", valid)
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        height, width = image_size(self.image(id))
+        folder = self.root / id.sequence
+        for place in (folder, folder.parent):
+            if (file := place / "camera-intrinsics.txt").is_file():
+                return Camera.load(file, width, height)
+        return CAMERA.resize(height, width)
+
+    def pose(self, id: FrameId) -> np.ndarray:
+        """See :meth:`DataSet.pose`."""
+        pose = read_numbers(self._file(id, "pose.txt"), (4, 4))
+        left, _, right = np.linalg.svd(pose[:3, :3])
+        pose[:3, :3] = left @ right
+        return pose
+
+    def time(self, id: FrameId) -> float:
+        """At the Kinect's 30 frames a second."""
+        return id.number / 30
+
+
+class SevenScenesLayout(Layout):
     """``SCENE/seq-NN/frame-%06d.{color.png,depth.png,pose.txt}``, ``SCENE/TrainSplit.txt`` and ``SCENE/TestSplit.txt``.
 
     Depth is uint16, z-depth in mm, 65535 where it is not known; repackaged copies write 0 there, so readers drop
@@ -36,7 +137,7 @@ class SevenScenes(Layout):
 
     def mounts(self) -> Mapping[str, Mount]:
         """One 640x480 camera with the depth camera's intrinsics."""
-        return {"kinect": Mount(Pinhole(640, 480, 585.0, 585.0, 320.0, 240.0), np.eye(4))}
+        return {"kinect": Mount(CAMERA, np.eye(4))}
 
     def write_clip(self, root: Path, number: int, rigs: Sequence[Rig]) -> list[Path]:
         """Write one scene, with its lists.

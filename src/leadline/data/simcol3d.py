@@ -25,7 +25,7 @@ FARTHEST = 20.0
 UNITY = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
-class Simcol3d(Layout):
+class Simcol3dLayout(Layout):
     """``SyntheticColon_{I,II,III}``: fifteen trajectories S in colon I, fifteen B in II, and O in III.
 
     - ``Frames_S1/FrameBuffer_%04d.png``; the real ones have an opaque alpha channel and 16 bits, the lower 8 empty.

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from leadline.data.folder import Images
+from leadline.data.images import Images
 from leadline.data.samples import covering
 from leadline.data.transforms import Resize
 from leadline.depth import DepthMap

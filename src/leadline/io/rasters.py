@@ -36,3 +36,24 @@ def write_raster(path: str | os.PathLike[str], values: np.ndarray) -> None:
             tifffile.imwrite(temporary, values, photometric=meaning, planarconfig="contig")
     else:
         raise InputError(f"{path}: cannot hold {values.ndim} dimensions of {kind}")
+
+
+def read_raster(path: str | os.PathLike[str]) -> np.ndarray:
+    """The numbers of a PNG or TIFF file as they are stored, nothing scaled.
+
+    Returns:
+        (H, W) or (H, W, C) of the file's own type; colours of 16 bits in a PNG are cut to 8.
+
+    Raises:
+        InputError: the file is missing, cut off, or of another format.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            return np.asarray(tifffile.imread(path))
+        with Image.open(path) as picture:
+            return np.asarray(picture)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:  # whatever the formats' libraries raise for damaged files
+        raise InputError(f"{path}: is not a readable PNG or TIFF file ({error})") from None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from leadline import checkpoint
 from leadline.checkpoint import Card
-from leadline.data.folder import Images
+from leadline.data.images import Images
 from leadline.data.samples import Frames
 from leadline.depth import Kind
 from leadline.methods.optimiser import Optimiser

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leadline.data.folder import Images
+from leadline.data.images import Images
 from leadline.data.samples import Frames
 from leadline.depth import Kind
 from leadline.foundation import load

@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from leadline import worlds
-from leadline.data.folder import Folder, Images, write_frames
+from leadline.data.folder import Folder, write_frames
+from leadline.data.images import Images
 from leadline.data.samples import MIXED
 from leadline.errors import ConfigError
 from leadline.frame import Frame

@@ -19,7 +19,7 @@ import leadline
 from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
-from leadline.data.folder import Images
+from leadline.data.images import Images
 from leadline.data.samples import Samples, to_device
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError

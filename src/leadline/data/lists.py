@@ -1,0 +1,84 @@
+"""Lists of frames: the splits of data sets.
+
+A list that leadline ships has one line a sequence::
+
+    # whose list it is, and where from
+    2011_09_26/2011_09_26_drive_0002_sync image_02: 69 54 0-20 30-60/3
+
+sequence, camera (none where there is one only), a colon, and the numbers of its frames, ``a-b`` for all from a to b,
+``a-b/s`` for every s-th of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from leadline.errors import InputError
+
+
+@dataclass(frozen=True, order=True)
+class FrameId:
+    """Which frame of a data set.
+
+    Args:
+        sequence: the recording, as the data set names it; it may hold slashes.
+        number: of the frame in time.
+        camera: which one, where there are several.
+
+    Example:
+        >>> str(FrameId("2011_09_26_drive_0002", 69, "image_02"))
+        '2011_09_26_drive_0002/image_02/000069'
+    """
+
+    sequence: str
+    number: int
+    camera: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.sequence, self.camera, f"{self.number:06d}") if part)
+
+
+def shipped(name: str) -> Path:
+    """The file of a list that comes with leadline."""
+    return Path(__file__).parent / "splits" / f"{name}.txt"
+
+
+def read_list(path: Path) -> list[FrameId]:
+    """The frames of a list in the form above, in its order.
+
+    Raises:
+        InputError: there is no such file, or a line does not fit.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as a list of frames: {error}") from None
+    ids = []
+    for place, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        head, colon, numbers = line.rpartition(":")
+        sequence, _, camera = head.strip().partition(" ")
+        try:
+            if not colon or not sequence:
+                raise ValueError
+            ids += [FrameId(sequence, number, camera) for item in numbers.split() for number in _numbers(item)]
+        except ValueError:
+            raise InputError(
+                f"{path}: line {place} is not 'SEQUENCE CAMERA: 0 5 10-20 30-60/3' but '{line[:80]}'"
+            ) from None
+    return ids
+
+
+def _numbers(item: str) -> Iterable[int]:
+    span, _, step = item.partition("/")
+    first, _, last = span.partition("-")
+    return range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def digest(ids: Iterable[FrameId]) -> str:
+    """16 hexadecimal digits of SHA-256 over the frames' names, a line each, in order."""
+    return hashlib.sha256("".join(f"{id}\n" for id in ids).encode()).hexdigest()[:16]
