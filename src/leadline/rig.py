@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,3 +124,25 @@ class Rig(Mapping[str, Frame]):
     def time(self) -> float | None:
         """In seconds, of the first camera."""
         return next(iter(self.frames.values())).time
+
+
+def ring(poses: Sequence[np.ndarray]) -> list[tuple[int, int]]:
+    """Ordered pairs of neighbouring cameras of a rig, read from their mounts: by the yaw of their optical axes.
+
+    Neighbours follow one another in yaw, all around. Across a gap of more than 180 degrees there are none, so a rig
+    that looks only ahead is a row, not a ring. Six cameras around a vehicle give 12 ordered pairs, two cameras 2,
+    one none.
+
+    Args:
+        poses: (4, 4) camera-to-body, the body's axes x forward, y left, z up.
+
+    Returns:
+        Pairs of indices into ``poses``, ascending; each pair in both orders.
+    """
+    yaw = np.array([np.arctan2(pose[1, 2], pose[0, 2]) for pose in poses])
+    order = np.argsort(yaw, kind="stable")
+    pairs = set()
+    for a, b in zip(order.tolist(), np.roll(order, -1).tolist(), strict=True):
+        if a != b and (yaw[b] - yaw[a]) % (2 * np.pi) <= np.pi + 1e-6:
+            pairs |= {(a, b), (b, a)}
+    return sorted(pairs)

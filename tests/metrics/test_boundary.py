@@ -61,3 +61,24 @@ def test_masked_out_pixels_draw_no_contour() -> None:
     mask[0] = False
     pred[0], gt[0] = torch.nan, 0
     assert boundary_f1(pred, gt, mask).item() == pytest.approx(1)
+
+
+def test_agrees_with_the_definition_where_pixels_are_unknown() -> None:
+    rng = np.random.default_rng(3)
+    gt = np.exp(rng.normal(0, 0.1, (7, 9)))
+    pred = gt * np.exp(rng.normal(0, 0.05, gt.shape))
+    mask = rng.random(gt.shape) < 0.8
+    # a ratio with NaN is above no threshold, so the definition leaves unknown neighbours out
+    expected = reference(np.where(mask, pred, np.nan), np.where(mask, gt, np.nan))
+    found = boundary_f1(torch.tensor(np.where(mask, pred, -1)), torch.tensor(gt), torch.tensor(mask))
+    assert found.item() == pytest.approx(expected)
+
+
+def test_blur_costs_score_and_noise_does_too() -> None:
+    gt = square()
+    blurred = torch.nn.functional.avg_pool2d(gt[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+    noisy = gt * (1 + 0.1 * torch.randn(gt.shape, generator=torch.Generator().manual_seed(0)))
+    scores = [boundary_f1(pred, gt, gt > 0).item() for pred in (gt, blurred, noisy)]
+    assert scores[0] == pytest.approx(1)
+    assert 0 < scores[1] < 0.95
+    assert 0 < scores[2] < 0.95

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from leadline.metrics.collection import DepthErrors
+from leadline.metrics.collection import DepthErrors, MeanScores
 from leadline.metrics.depth import depth_errors
 
 
@@ -56,12 +56,45 @@ def test_nothing_seen_is_nan_not_zero() -> None:
     assert result["images"] == 0
 
 
-def test_processes_add_up() -> None:
+def test_a_group_of_pixels_is_judged_by_another_object_with_their_masks() -> None:
     pred, gt, mask = sample()
-    whole, first, second = DepthErrors(), DepthErrors(), DepthErrors()
-    whole.update(pred, gt, mask)
-    first.update(pred[:2], gt[:2], mask[:2])
-    second.update(pred[2:], gt[2:], mask[2:])
-    for state, reduce in whole._reductions.items():
-        added = reduce(torch.stack([getattr(first, state), getattr(second, state)]))
-        torch.testing.assert_close(added, getattr(whole, state))
+    near = gt < 1.5
+    whole, group, rest = DepthErrors(), DepthErrors(), DepthErrors()
+    for metric, pixels in ((whole, mask), (group, mask & near), (rest, mask & ~near)):
+        metric.update(pred, gt, pixels)
+    share = (mask & near).sum(dim=(-2, -1)) / mask.sum(dim=(-2, -1))
+    parts = [depth_errors(pred, gt, pixels)["abs_rel"] for pixels in (mask & near, mask & ~near)]
+    torch.testing.assert_close(group.compute()["abs_rel"], parts[0].mean())
+    torch.testing.assert_close(whole.compute()["abs_rel"], (share * parts[0] + (1 - share) * parts[1]).mean())
+
+
+def test_scores_that_cannot_be_had_are_counted_each_for_itself_and_their_images_named() -> None:
+    metric = MeanScores(["boundary_f1", "pseudo_texture"])
+    metric.update({"boundary_f1": torch.tensor(0.2), "pseudo_texture": 0.1, "other": 5.0}, "a")
+    metric.update({"boundary_f1": float("nan"), "pseudo_texture": 0.5}, "b")
+    metric.update({"boundary_f1": 0.6, "pseudo_texture": torch.tensor(torch.nan)})
+    result = {name: value.item() for name, value in metric.compute().items()}
+    assert result == pytest.approx(
+        {"boundary_f1": 0.4, "pseudo_texture": 0.3, "boundary_f1_missing": 1, "pseudo_texture_missing": 1}
+    )
+    assert metric.unjudged == ["b"]
+    metric.reset()
+    metric.update({"boundary_f1": 1.0, "pseudo_texture": 1.0})
+    assert metric.unjudged == []
+    assert metric.compute()["boundary_f1_missing"] == 0
+
+
+def test_a_score_that_no_image_has_is_nan_and_a_forgotten_one_an_error() -> None:
+    metric = MeanScores(["boundary_f1"])
+    metric.update({"boundary_f1": float("nan")})
+    assert metric.compute()["boundary_f1"].isnan()
+    with pytest.raises(KeyError):
+        metric.update({"pseudo_texture": 0.5})
+
+
+def test_many_images_do_not_lose_precision() -> None:
+    metric = MeanScores(["tae"])
+    metric.update({"tae": 1e8})
+    for _ in range(1000):
+        metric.update({"tae": 1.0})
+    assert metric.total.item() == 1e8 + 1000

@@ -64,3 +64,26 @@ def test_the_two_accuracies_differ() -> None:
     pred = torch.tensor([[10.5, 11.5, 12.4, 12.6]])
     assert delta(pred, gt, gt > 0).item() == 0.75
     assert within(pred, gt, gt > 0).item() == 0.25
+
+
+def test_perfect_depth_has_no_error_at_any_size() -> None:
+    gt = torch.rand(2, 30, 40, generator=torch.Generator().manual_seed(0)) + 0.5
+    for name, value in depth_errors(gt, gt, gt > 0).items():
+        assert value.tolist() == ([1, 1] if name.startswith("delta") else [0, 0]), name
+
+
+def test_only_the_errors_with_a_unit_depend_on_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gt = torch.rand(20, 30, generator=generator, dtype=torch.float64) + 0.5
+    pred = gt + 0.2 * torch.rand(20, 30, generator=generator, dtype=torch.float64)
+    metres, millimetres = depth_errors(pred, gt, gt > 0), depth_errors(1000 * pred, 1000 * gt, gt > 0)
+    for name, value in metres.items():
+        factor = 1000 if name in ("sq_rel", "rmse") else 1
+        torch.testing.assert_close(millimetres[name], factor * value, msg=name)
+    torch.testing.assert_close(depth_errors(3 * pred, gt, gt > 0)["silog"], metres["silog"])
+
+
+def test_a_ratio_on_the_limit_is_a_miss() -> None:
+    gt = torch.full((1, 3), 4.0)
+    assert delta(torch.tensor([[5.0, 3.2, 4.9]]), gt, gt > 0).item() == pytest.approx(1 / 3)
+    assert delta(torch.tensor([[5.0, 3.2, 6.25]]), gt, gt > 0, 2).item() == pytest.approx(2 / 3)

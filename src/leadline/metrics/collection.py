@@ -1,8 +1,8 @@
-"""Mean depth errors of a data set."""
+"""Mean scores of a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,19 +13,55 @@ from leadline.metrics.depth import depth_errors
 NAMES = tuple(depth_errors(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool)))
 
 
-class DepthErrors(Metric):
-    """Mean over images of the errors of :func:`leadline.metrics.depth.depth_errors`, never pooled over
-    pixels.
+class Means(Metric):
+    """What the mean scores share: every item (an image, a pair of frames) weighs the same, and items that cannot be
+    judged are left out of the means, but counted. Sums and counts are added over processes.
 
-    An image without a valid pixel has no error: it is left out of the means, counted as ``without_truth``,
-        and named in
-    :attr:`unjudged` if its name was given. An image whose prediction is NaN where truth exists is not left
-    out: it makes the means NaN, for it is the model's failure. Counts and sums are added over processes;
-        ``unjudged`` lists
-    the images this process saw.
+    A score that is NaN although its item was judged is the model's failure and makes the mean NaN.
+
+    Args:
+        names: of the scores.
 
     Attributes:
-        unjudged: names of the images without a valid pixel.
+        unjudged: names of the items that could not be judged, of those this process saw.
+    """
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+    missing: Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        # A sum over a whole data set outgrows float32.
+        self.add_state("total", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(len(self.names), dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("missing", torch.zeros(len(self.names), dtype=torch.long), dist_reduce_fx="sum")
+        self.unjudged: list[str] = []
+
+    def _add(self, scores: Tensor, judged: Tensor) -> None:
+        """Add items: scores (N, names), and which of them count (N, names) bool."""
+        self.total += torch.where(judged, scores.double(), 0.0).sum(dim=0).to(self.total.device)
+        self.count += judged.sum(dim=0).to(self.count.device)
+        self.missing += (~judged).sum(dim=0).to(self.missing.device)
+
+    def _means(self) -> dict[str, Tensor]:
+        return dict(zip(self.names, (self.total / self.count).float(), strict=True))
+
+    def reset(self) -> None:
+        """Forget all items."""
+        super().reset()
+        self.unjudged = []
+
+
+class DepthErrors(Means):
+    """Mean over images of the errors of :func:`leadline.metrics.depth.depth_errors`, never pooled over pixels.
+
+    An image without a valid pixel has no error: it is left out of the means, counted as ``without_truth``, and named
+    in ``unjudged`` if its name was given. An image whose prediction is NaN where truth exists is not left out: it
+    makes the means NaN. Errors of a group of pixels (near borders, reflective, ...) are those of another object whose
+    masks are that group.
 
     Example:
         >>> metric = DepthErrors()
@@ -36,18 +72,8 @@ class DepthErrors(Metric):
         (tensor(0.5000), tensor(1), tensor(1), ['001'])
     """
 
-    full_state_update = False
-    total: Tensor
-    images: Tensor
-    without_truth: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        # A sum over a whole data set outgrows float32.
-        self.add_state("total", torch.zeros(len(NAMES), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("without_truth", torch.tensor(0), dist_reduce_fx="sum")
-        self.unjudged: list[str] = []
+        super().__init__(NAMES)
 
     def update(self, pred: Tensor, gt: Tensor, mask: Tensor, names: Sequence[str] | None = None) -> None:
         """Add images.
@@ -60,24 +86,45 @@ class DepthErrors(Metric):
         """
         pred, gt, mask = (maps if maps.ndim == 3 else maps[None] for maps in (pred, gt, mask))
         judged = mask.flatten(1).any(dim=1)
-        errors = torch.stack(list(depth_errors(pred[judged], gt[judged], mask[judged]).values()))
-        self.total += errors.double().sum(dim=1)
-        self.images += judged.sum()
-        self.without_truth += (~judged).sum()
+        scores = torch.stack(list(depth_errors(pred, gt, mask).values()), dim=1)
+        self._add(scores, judged[:, None].expand_as(scores))
         if names is not None:
             self.unjudged += [name for name, valid in zip(names, judged.tolist(), strict=True) if not valid]
 
     def compute(self) -> dict[str, Tensor]:
-        """The means by name (NaN where no image was judged), and the counts ``images`` and
-        ``without_truth``."""
-        mean = (self.total / self.images).float()
-        return {
-            **dict(zip(NAMES, mean, strict=True)),
-            "images": self.images,
-            "without_truth": self.without_truth,
-        }
+        """The means by name (NaN where no image was judged), and the counts ``images`` and ``without_truth``."""
+        return {**self._means(), "images": self.count[0], "without_truth": self.missing[0]}
 
-    def reset(self) -> None:
-        """Forget all images."""
-        super().reset()
-        self.unjudged = []
+
+class MeanScores(Means):
+    """Mean over images of any scores of which NaN says that the image cannot be judged: boundary F1, pseudo-texture,
+    flow-warped differences.
+
+    Args:
+        names: of the scores.
+
+    Example:
+        >>> metric = MeanScores(["boundary_f1"])
+        >>> for name, score in {"000": 0.25, "001": float("nan"), "002": 0.75}.items():
+        ...     metric.update({"boundary_f1": score}, name)
+        >>> metric.compute(), metric.unjudged
+        ({'boundary_f1': tensor(0.5000), 'boundary_f1_missing': tensor(1)}, ['001'])
+    """
+
+    def update(self, scores: Mapping[str, Tensor | float], name: str | None = None) -> None:
+        """Add an image.
+
+        Args:
+            scores: all of them, by name.
+            name: what the image is called; listed in ``unjudged`` if one of the scores is NaN.
+        """
+        values = torch.tensor([[float(scores[score]) for score in self.names]], dtype=torch.float64)
+        judged = ~values.isnan()
+        self._add(values, judged)
+        if name is not None and not judged.all():
+            self.unjudged.append(name)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The means by name (NaN where no image was judged), and for each the count ``NAME_missing``."""
+        missing = {f"{name}_missing": count for name, count in zip(self.names, self.missing, strict=True)}
+        return {**self._means(), **missing}
