@@ -6,9 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.rigs import rigs
-from leadline.data.cityscapes import CityscapesLayout
+from leadline.data.cityscapes import Cityscapes, CityscapesLayout
+from leadline.data.lists import FrameId
+from leadline.errors import InputError
 from leadline.rig import Rig
 
 
@@ -83,3 +86,132 @@ def test_every_30th_frame_is_annotated_from_the_20th(made, tmp_path):
     CityscapesLayout().write_clip(tmp_path, 1, clip)
     names = sorted(path.name for path in (tmp_path / "disparity/val/frankfurt").iterdir())
     assert names == [f"frankfurt_000001_{index:06d}_disparity.png" for index in (19, 49)]
+
+
+ULM = FrameId("train/ulm/ulm_000064", 19)
+AFTER = FrameId("train/ulm/ulm_000064", 20)
+CODES = np.array([[0, 1, 257, 513], [2, 65535, 0, 1025]], np.uint16)
+
+
+def put(root: Path, package: str, name: str, array: np.ndarray | None = None, value: object = None) -> Path:
+    path = root / package / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if array is None:
+        path.write_text(json.dumps(value))
+    else:
+        Image.fromarray(array).save(path)
+    return path
+
+
+@pytest.fixture(params=["", "_trainvaltest"], ids=["packages", "archives"])
+def small(tmp_path, request) -> Path:
+    def place(package: str) -> str:
+        return f"{package}{request.param}/{package}" if request.param else package
+
+    grey = np.full((2, 4, 3), 51, np.uint8)
+    put(tmp_path, place("leftImg8bit"), "train/ulm/ulm_000064_000019_leftImg8bit.png", grey)
+    put(tmp_path, place("leftImg8bit"), "test/bad-honnef/bad-honnef_000000_012345_leftImg8bit.png", grey)
+    for number in (18, 19, 20):
+        name = f"train/ulm/ulm_000064_{number:06d}_leftImg8bit.png"
+        put(tmp_path, place("leftImg8bit_sequence"), name, grey + (0 if number == 19 else 51))
+    put(tmp_path, place("disparity"), "train/ulm/ulm_000064_000019_disparity.png", CODES)
+    camera = {"extrinsic": {"baseline": 0.25, "pitch": 0.1}, "intrinsic": {"fx": 8, "fy": 9, "u0": 1.5, "v0": 0.5}}
+    put(tmp_path, place("camera"), "train/ulm/ulm_000064_000019_camera.json", value=camera)
+    return tmp_path
+
+
+def test_depth_is_baseline_times_focal_length_by_disparity(small):
+    data = Cityscapes(small, "train")
+    assert data.ids == [ULM]
+    depth = data.depth(ULM)
+    # d = (p - 1) / 256 pixels, 0 unknown, and nothing is known of what has none
+    assert depth.valid.tolist() == [[False, False, True, True], [True, True, False, True]]
+    expected = [2 / 1, 2 / 2, 2 * 256, 2 * 256 / 65534, 2 / 4]
+    np.testing.assert_allclose(depth.values[depth.valid], expected, rtol=1e-6)
+    assert (str(depth.kind), depth.unit) == ("metric-depth", "m")
+    frame = data[0]
+    assert np.array_equal(frame.image, np.full((2, 4, 3), 0.2, np.float32))
+    lens = frame.camera
+    assert (lens.width, lens.height, lens.fx, lens.fy, lens.cx, lens.cy) == (4, 2, 8, 9, 1.5, 0.5)
+    assert frame.pose is None
+    assert frame.time == 19 / 17
+    assert all(path.is_file() for path in data.files(ULM))
+
+
+def test_neighbours_come_from_the_sequences(small):
+    data = Cityscapes(small, "train")
+    clip = data.clip(0)
+    assert [round(float(frame.image[0, 0, 0]), 3) for frame in clip] == [0.4, 0.2, 0.4]
+    assert clip[2].depth is None
+    assert clip[2].camera == clip[1].camera
+    assert data.neighbour(ULM, 2) is None
+    assert Cityscapes(small, "all").ids == [
+        FrameId("test/bad-honnef/bad-honnef_000000", 12345), FrameId("train/ulm/ulm_000064", 18), ULM, AFTER
+    ]  # fmt: skip
+
+
+def test_disparity_of_sequences_is_used_where_it_is(small):
+    put(small, "disparity_sequence", "train/ulm/ulm_000064_000020_disparity.png", CODES)
+    depth = Cityscapes(small, "all").depth(AFTER)
+    assert depth.values[0, 2] == 2
+
+
+def test_lists_as_the_field_writes_them(small):
+    data = Cityscapes(small)
+    honnef = FrameId("test/bad-honnef/bad-honnef_000000", 12345)
+    assert data.ids == [honnef]
+    assert data.parse("ulm ulm_000064_000020") == AFTER
+    assert data.parse("leftImg8bit/test/bad-honnef/bad-honnef_000000_012345_leftImg8bit.png") == honnef
+    with pytest.raises(InputError, match="does not name a frame such as ulm_000064_000012"):
+        data.parse("ulm 64 20")
+    with pytest.raises(InputError, match="there is no city bonn"):
+        data.parse("bonn bonn_000000_000019")
+    (small / "splits").mkdir()
+    (small / "splits/monodepth-val.txt").write_text("ulm ulm_000064_000018\nulm ulm_000064_000020\n")
+    assert Cityscapes(small, "monodepth-val").ids[1] == AFTER
+
+
+def test_images_without_calibration_have_no_camera(tmp_path):
+    put(tmp_path, "leftImg8bit", "val/ulm/ulm_000064_000019_leftImg8bit.jpg", np.zeros((2, 4, 3), np.uint8))
+    data = Cityscapes(tmp_path, "val", "none")
+    frame = data[0]
+    assert frame.camera is None
+    assert frame.depth is None
+    assert data.files(data.ids[0]) == [data.paths[0]]
+
+
+def test_what_is_missing_is_named(small):
+    honnef = Cityscapes(small)
+    with pytest.raises(InputError, match=r"bad-honnef_000000_012345_camera\.json: no such file; camera_trainvaltest"):
+        honnef.depth(honnef.ids[0])
+    data = Cityscapes(small, "train")
+    calibration = data.files(ULM)[2]
+    calibration.write_text('{"intrinsic": {"fx": 1}}')
+    with pytest.raises(InputError, match=r"camera\.json: should hold extrinsic\.baseline and intrinsic\.fx, fy, u0"):
+        data.camera(ULM)
+    calibration.write_text(json.dumps({"extrinsic": {"baseline": 1}, "intrinsic": dict.fromkeys(("fx", "fy"), 1)}))
+    with pytest.raises(InputError, match=r"camera\.json: should hold"):
+        data.camera(ULM)
+    data.files(ULM)[1].unlink()
+    with pytest.raises(InputError, match=r"splits/monodepth-train\.txt: split monodepth-train needs this list"):
+        Cityscapes(small, "monodepth-train")
+    calibration.write_text(
+        json.dumps({"extrinsic": {"baseline": 1}, "intrinsic": dict.fromkeys(("fx", "fy", "u0", "v0"), 1)})
+    )
+    with pytest.raises(InputError, match=r"ulm_000064_000019_disparity\.png: no such file"):
+        data.depth(ULM)
+    with pytest.raises(InputError, match="holds no frame of cityscapes, split val"):
+        Cityscapes(small, "val")
+
+
+def test_what_the_layout_writes_is_read(made, root):
+    data = Cityscapes(root)
+    assert data.ids == [FrameId("test/berlin/berlin_000002", 1)]
+    frame, true = data[0], made[1]["left"]
+    np.testing.assert_allclose(frame.image, true.image, atol=1e-6)
+    assert frame.depth.valid.all()
+    product = 0.209313 * true.camera.fx
+    np.testing.assert_allclose(product / frame.depth.values, product / true.depth.values, atol=1 / 512 + 1e-5)
+    np.testing.assert_allclose(frame.camera.K, true.camera.K)
+    assert len(data.clip(0)) == 3
+    assert len(Cityscapes(root, "all")) == 3

@@ -6,12 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from scipy.io import loadmat
+from PIL import Image
+from scipy.io import loadmat, savemat
 
 from common.rigs import rigs
-from leadline.data.make3d import Make3DLayout
+from leadline.data.lists import FrameId
+from leadline.data.make3d import Make3D, Make3DLayout
 from leadline.depth import DepthMap, Kind
-from leadline.errors import ConfigError
+from leadline.errors import ConfigError, InputError
 from leadline.rig import Rig
 
 
@@ -84,3 +86,95 @@ def test_without_scipy_it_says_what_to_install(made, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(ConfigError, match=r"pip install 'leadline\[worlds\]'"):
         Make3DLayout().write_clip(tmp_path, 0, made)
+
+
+GRID = np.arange(55 * 305, dtype=float).reshape(55, 305) / 200
+NAMES = ("10.21op2-p-015t000", "060705-17.10.14-p-080t000", "gatesback1-p-139t0")
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    parts = (("Test134", "Gridlaserdata"), ("Test134", "Gridlaserdata"), ("Train400Img", "Train400Depth"))
+    for name, (images, grids) in zip(NAMES, parts, strict=True):
+        for folder in (images, grids):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", (613, 817)).save(tmp_path / images / f"img-{name}.jpg")
+        stored = np.zeros((55, 305, 4))
+        stored[..., 3] = GRID
+        savemat(tmp_path / grids / f"depth_sph_corr-{name}.mat", {"Position3DGrid": stored})
+    return tmp_path
+
+
+def test_photographs_are_known_by_their_names(small):
+    assert Make3D(small).ids == [FrameId(NAMES[1], 0), FrameId(NAMES[0], 0)]
+    assert Make3D(small, "train").ids == [FrameId(NAMES[2], 0)]
+    data = Make3D(small, "all")
+    assert len(data) == 3
+    assert data.image(FrameId(NAMES[0], 0)).name == f"img-{NAMES[0]}.jpg"
+    for line in (f"img-{NAMES[0]}", f"Test134/img-{NAMES[0]}.jpg"):
+        assert data.parse(line) == FrameId(NAMES[0], 0)
+    assert data.neighbour(data.ids[0], 1) is None
+    assert all(path.is_file() for id in data.ids for path in data.files(id))
+
+
+def test_the_archives_may_lie_deeper(small):
+    for name in ("Test134", "Gridlaserdata"):
+        (small / "make3d/Test134Data").mkdir(parents=True, exist_ok=True)
+        (small / name).rename(small / "make3d/Test134Data" / name)
+    data = Make3D(small)
+    assert len(data) == 2
+    assert np.array_equal(data.grid(data.ids[0]), GRID)
+
+
+def test_the_grid_is_what_is_stored_and_depth_its_nearest_cell(small):
+    data = Make3D(small)
+    assert np.array_equal(data.grid(data.ids[0]), GRID)
+    depth = data.depth(data.ids[0])
+    assert depth.shape == (817, 613)
+    assert np.array_equal(
+        depth.values, cv2.resize(GRID, (613, 817), interpolation=cv2.INTER_NEAREST).astype(np.float32)
+    )
+    assert np.array_equal(depth.valid, (depth.values > 0) & (depth.values < 80))
+    assert 0.9 < depth.valid.mean() < 0.99
+    camera = data[0].camera
+    assert (camera.width, camera.height) == (613, 817)
+    assert camera.fx == pytest.approx(2400.209 * 613 / 1704)
+
+
+def test_what_is_missing_is_named(small):
+    data = Make3D(small)
+    first = data.files(data.ids[0])[1]
+    first.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"080t000\.mat: should be a MATLAB file with Position3DGrid, 55x305x4"):
+        data.depth(data.ids[0])
+    savemat(first, {"Position3DGrid": GRID})
+    with pytest.raises(InputError, match=r"080t000\.mat: should be a MATLAB file"):
+        data.grid(data.ids[0])
+    first.unlink()
+    with pytest.raises(InputError, match=r"080t000\.mat: no such file; Test134Depth"):
+        data.grid(data.ids[0])
+    with pytest.raises(InputError, match="is not img-NAME"):
+        data.parse("op1-p-000t000")
+    Image.new("RGB", (40, 30)).save(data.image(data.ids[0]))
+    with pytest.raises(InputError, match=r"080t000\.jpg: the camera is of a 1704x2272 image"):
+        data.camera(data.ids[0])
+
+
+def test_without_scipy_reading_says_what_to_install(small, monkeypatch):
+    data = Make3D(small)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ConfigError, match=r"pip install 'leadline\[worlds\]'"):
+        data.grid(data.ids[0])
+
+
+def test_what_the_layout_writes_is_read(made, root):
+    data = Make3D(root)
+    assert [id.sequence for id in data.ids] == ["op1-p-000t000", "op1-p-001t000"]
+    for index in range(2):
+        frame, true = data[index], made[index]["camera"]
+        assert np.abs(frame.image - true.image).mean() < 0.02
+        np.testing.assert_allclose(frame.camera.K, true.camera.K)
+        truth = data.grid(data.ids[index])[17:38]
+        middle = cv2.resize(crop(true.depth.values), (305, 21), interpolation=cv2.INTER_NEAREST)
+        np.testing.assert_allclose(truth, middle, rtol=1e-6)
+        assert np.abs(frame.depth.values / true.depth.values - 1).mean() < 0.03

@@ -7,23 +7,32 @@ Names are ``PACKAGE/SPLIT/CITY/CITY_SSSSSS_FFFFFF_KIND``: sequence S, frame F. W
 - Disparity is uint16, d = (p - 1) / 256 pixels of the left image, p = 0 unknown; depth = baseline fx / d. What is
   nearer than 256 px (1.85 m at full size) or gives no disparity cannot be held, and is unknown.
 - ``camera.json`` has axes x forward, y left, z up for camera and vehicle; a positive pitch looks down.
-- The bonnet covers the bottom of real images; here nothing does. There are no labels of classes, no GPS, no timestamps.
+- ManyDepth, and all who compare with it, evaluate on the 1,525 test images against that depth; they crop it to the
+  upper three quarters, above the bonnet, and then to ``[256:, 192:1856]``. Training triplets step two frames.
+- The bonnet covers the bottom of real images; where we write nothing does, and there are no labels, GPS or timestamps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import DataSet
 from leadline.data.layout import Layout, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import axis_angle_to_matrix, compose, rate_of_change
 from leadline.io.atomic import write_json
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_json
 from leadline.rig import FORWARD, Mount, Rig
 
 #: Split and city of a clip, again and again: 6 to train, 1 to validate, 3 to test, nearly as in the data set.
@@ -34,6 +43,169 @@ PLACES = tuple(
 #: In m and rad: of the left camera, and the distance to the right one.
 EXTRINSIC = {"baseline": 0.209313, "pitch": 0.038, "roll": 0.0, "x": 1.7, "y": 0.1, "yaw": -0.0195, "z": 1.22}
 SNIPPET, ANNOTATED = 30, 19
+
+#: City, sequence and frame in a name.
+NAME = re.compile(r"([a-z-]+)_(\d{6})_(\d{6})")
+SINGLE, SEQUENCE = "leftImg8bit", "leftImg8bit_sequence"
+PACKAGES = (SINGLE, SEQUENCE, "disparity", "disparity_sequence", "camera")
+
+
+class Cityscapes(DataSet):
+    """Left images of Cityscapes, annotated ones and those of the sequences around them, PNG or JPEG.
+
+    The folder is that of the packages, ``leftImg8bit`` and so on; each may lie in a folder named after its archive,
+    such as ``camera_trainvaltest/camera``. Neighbours come from ``leftImg8bit_sequence``; they share the calibration of
+    the nearest annotated frame of their sequence, and have depth where there is ``disparity_sequence``. Intrinsics are
+    taken for those of the images as they are. Without ``camera`` images have no camera. Where a vehicle goes is known
+    by its speed and rate of turning only, which is no pose.
+    """
+
+    name = "cityscapes"
+    source = "Cityscapes: Cordts et al., CVPR 2016"
+    licence = "non-commercial, see www.cityscapes-dataset.com/license"
+    splits = {
+        "test": "1,525 annotated images of the test cities",
+        "val": "500 annotated images of the validation cities",
+        "train": "2,975 annotated images of the training cities",
+        "monodepth-train": "69,731 images of the training sequences, as ManyDepth trains on them",
+        "monodepth-val": "7,621 images beside them",
+        "all": "every left image there is",
+    }
+    elsewhere = {
+        f"monodepth-{part}": f"it is splits/cityscapes_preprocessed/{part}_files.txt of "
+        f"github.com/nianticlabs/manydepth, {count} lines"
+        for part, count in (("train", "69,731"), ("val", "7,621"))
+    }
+    truths = {"stereo": "z-depth by the stereo disparity that comes with the data set, semi-global matching"}
+    tree = {
+        "**/leftImg8bit/*/*/*_leftImg8bit.[pj][np]g": "left images",
+        "**/leftImg8bit_sequence/*/*/*_leftImg8bit.[pj][np]g": "left images of the sequences (optional)",
+        "**/rightImg8bit*/*/*/*_rightImg8bit.[pj][np]g": "right images (optional)",
+        "**/disparity/*/*/*_disparity.png": "disparity, 16 bits, (p - 1) / 256 pixels, 0 unknown",
+        "**/disparity_sequence/*/*/*_disparity.png": "the same of the sequences (optional)",
+        "**/camera/*/*/*_camera.json": "calibration",
+        "**/vehicle*/*/*/*_vehicle.json": "speed and rate of turning (optional)",
+        "**/timestamp*/*/*/*_timestamp.txt": "when the frames were taken (optional)",
+        "**/gt*/*/*/*": "labels of classes (optional)",
+        "splits/*.txt": "lists of frames (optional)",
+        "license.txt": "terms (optional)",
+        "README*": "what there is (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        if split != "all":
+            return sorted(id for id in self._annotated if id.sequence.startswith(f"{split}/"))
+        return sorted(self._annotated | set(self._found(SEQUENCE)))
+
+    @cached_property
+    def _folders(self) -> dict[tuple[str, str], Path]:
+        """Where each part (train, test) of each package is."""
+        found: dict[tuple[str, str], Path] = {}
+        for package in PACKAGES:
+            for archive in (".", f"{package}_trainvaltest", f"{package}_trainextra"):
+                for folder in (self.root / archive / package).glob("*/"):
+                    found.setdefault((package, folder.name), folder)
+        return found
+
+    @cached_property
+    def _annotated(self) -> set[FrameId]:
+        return set(self._found(SINGLE))
+
+    def _found(self, package: str) -> Iterator[FrameId]:
+        for (name, part), folder in self._folders.items():
+            if name == package:
+                for path in folder.glob(f"*/*_leftImg8bit{self._suffix}"):
+                    if named := NAME.match(path.name):
+                        yield _id(part, named)
+
+    @cached_property
+    def _suffix(self) -> str:
+        folders = (folder for (package, _), folder in self._folders.items() if package in (SINGLE, SEQUENCE))
+        images = (path for folder in folders for path in folder.glob("*/*_leftImg8bit.[pj][np]g"))
+        first = next(images, None)
+        return first.suffix if first else ".png"
+
+    @cached_property
+    def _parts(self) -> dict[str, str]:
+        """The part each city is in."""
+        return {city.name: part for (_, part), folder in self._folders.items() for city in folder.glob("*/")}
+
+    def parse(self, line: str) -> FrameId:
+        """A line with ``CITY_SSSSSS_FFFFFF`` in it: ``ulm ulm_000064_000012``, or the path of an image."""
+        named = NAME.search(line)
+        if not named:
+            raise InputError("does not name a frame such as ulm_000064_000012")
+        if named[1] not in self._parts:
+            raise InputError(f"there is no city {named[1]} in {SINGLE} or {SEQUENCE}")
+        return _id(self._parts[named[1]], named)
+
+    def _file(self, package: str, id: FrameId, suffix: str) -> Path:
+        part, city, name = id.sequence.split("/")
+        folder = self._folders.get((package, part), self.root / package / part)
+        return folder / city / f"{name}_{id.number:06d}_{package.removesuffix('_sequence')}{suffix}"
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._file(SINGLE if id in self._annotated else SEQUENCE, id, self._suffix)
+
+    def _disparity(self, id: FrameId) -> Path | None:
+        if id in self._annotated:
+            return self._file("disparity", id, ".png")
+        path = self._file("disparity_sequence", id, ".png")
+        return path if path.is_file() else None
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        disparity = self._disparity(id) if self.truth == "stereo" else None
+        return [self.image(id), *([disparity, self._calibration(id)] if disparity else [])]
+
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In m; None for a frame of a sequence without ``disparity_sequence``."""
+        path = self._disparity(id)
+        if path is None:
+            return None
+        baseline, fx, *_ = self._lens(id)
+        pixels = (read_raster(path).astype(np.float32) - 1) / 256
+        depth = np.divide(baseline * fx, pixels, out=np.zeros_like(pixels), where=pixels > 0)
+        return DepthMap(depth, Kind("depth", "nothing"), "m")
+
+    def camera(self, id: FrameId) -> Camera | None:
+        """See :meth:`DataSet.camera`."""
+        if not any(package == "camera" for package, _ in self._folders):
+            return None
+        height, width = image_size(self.image(id))
+        _, *lens = self._lens(id)
+        return Pinhole(width, height, *lens)
+
+    def _calibration(self, id: FrameId) -> Path:
+        """Of the frame, else of the nearest one of its sequence."""
+        path = self._file("camera", id, ".json")
+        if path.is_file():
+            return path
+        others = path.parent.glob(f"{Path(id.sequence).name}_*_camera.json")
+        return min(others, key=lambda other: abs(int(other.name.split("_")[-2]) - id.number), default=path)
+
+    def _lens(self, id: FrameId) -> tuple[float, ...]:
+        """Baseline in m, and fx, fy, u0, v0 in pixels."""
+        path = self._calibration(id)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; camera_trainvaltest.zip holds it")
+        values = read_json(path)
+        try:
+            lens = (float(values["intrinsic"][key]) for key in ("fx", "fy", "u0", "v0"))
+            return float(values["extrinsic"]["baseline"]), *lens
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{path}: should hold extrinsic.baseline and intrinsic.fx, fy, u0 and v0") from None
+
+    def time(self, id: FrameId) -> float:
+        """At the cameras' 17 frames a second."""
+        return id.number / CityscapesLayout.rate
+
+
+def _id(part: str, named: re.Match[str]) -> FrameId:
+    city, sequence, number = named.groups()
+    return FrameId(f"{part}/{city}/{city}_{sequence}", int(number))
 
 
 class CityscapesLayout(Layout):

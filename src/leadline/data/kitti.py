@@ -2,31 +2,42 @@
 
 What differs from what one would expect, as the development kit and the field's evaluators have it:
 
-- Calibration belongs to a day, not to a drive; here every clip is a day of its own.
+- Calibration belongs to a day, not to a drive; every clip written here is a day of its own.
 - The field rounds projected lidar points and subtracts 1, so the calibration counts pixels from 1: the principal point
   in the files is (1, 1) more than that of a :class:`~leadline.camera.Camera`.
+- The ground truth of the Eigen split, as monodepth2's ``generate_depth_map`` makes it, is not z-depth: it holds how far
+  ahead of the *lidar* a point is (velodyne x), 0.27 m more than the camera's z-depth.
 - ``calib_velo_to_cam`` leads to camera 0 before rectification; ``R_rect_00`` and then ``P_rect_0x`` follow.
 - ``P_rect_02`` and ``P_rect_03`` move points along all three axes, so their z-depth differs by 3 mm from camera 0's.
 - Poses are latitude, longitude and angles of the GPS/IMU unit; Mercator's projection at the first packet's latitude
   makes them metres.
 - The ground truth of KITTI depth (Uhrig et al., "Sparsity invariant CNNs", 3DV 2017) is uint16, metres x 256, 0
-  unknown, beside the days: ``train/DRIVE/proj_depth/groundtruth/image_0x``. Here it is dense, and exact.
+  unknown, ``train/DRIVE/proj_depth/groundtruth/image_0x``; the first and last five frames of a drive have none. As
+  written here it is dense, and exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import DataSet
 from leadline.data.layout import Layout, codes, known, z_depth
+from leadline.data.lidar import kept, project, read_points
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.geometry.poses import axis_angle_to_matrix, compose, invert, rate_of_change
 from leadline.io.atomic import write_text, writing
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers, read_text
 from leadline.rig import FORWARD, Lidar, Mount, Rig, Sweep
 
 FIRST_DAY = date(2011, 9, 26)
@@ -88,6 +99,345 @@ orimode:       orientation mode of primary GPS receiver
 """
 #: The last seven: as good as the unit gets.
 STATUS = "0 0 4 10 4 4 0"
+
+#: Folders that people keep KITTI depth's ground truth in, below the root.
+ANNOTATED = ("train", "val", "depth/train", "depth/val", "data_depth_annotated/train", "data_depth_annotated/val",
+             "data_depth_annotated", "gt_depth")  # fmt: skip
+#: The day and drive, and what follows, of a line of a list.
+LINE = re.compile(r"(\d{4}_\d\d_\d\d/\w+?_sync)(?:/image_0([23])/data/| +)(\d+)(?:\.\w+)?(?: +([lr23]))?(?: .*)?")
+
+
+class Kitti(DataSet):
+    """Frames of KITTI raw's colour cameras, ``image_02`` and ``image_03``, PNG or JPEG.
+
+    The folder is that of the days, ``2011_09_26`` and so on, each with its ``calib_*.txt``. Images that were made
+    smaller keep their calibration. Poses are there where ``oxts`` is, in axes x east, y north, z up, from the place of
+    the drive's first packet. KITTI depth's ground truth may lie in ``train`` and ``val`` below the root, or below its
+    ``depth``, ``gt_depth`` or ``data_depth_annotated`` (this one also beside the root), or in the drive itself.
+
+    The truth ``velodyne`` is the ground truth of the Eigen split, but for one fault: where several points fall on a
+    pixel the field wants the nearest, yet looks for them by a number that the last pixel of a row and the first of the
+    next share; in the outermost two columns it may write the nearest of both, or not the nearest. Here each pixel has
+    its own nearest.
+    """
+
+    name = "kitti"
+    source = "KITTI raw: Geiger et al., IJRR 2013; KITTI depth: Uhrig et al., 3DV 2017"
+    licence = "CC BY-NC-SA 3.0"
+    splits = {
+        "eigen-test": "697 images of 28 drives (Eigen et al., NeurIPS 2014)",
+        "eigen-improved": "652 of them, those with KITTI depth's ground truth",
+        "zhou-train": "39,810 images of both cameras (Zhou et al., CVPR 2017)",
+        "zhou-val": "4,424 images beside them",
+        "all": "every image of both cameras there is",
+    }
+    elsewhere = {
+        f"zhou-{part}": f"it is splits/eigen_zhou/{part}_files.txt of github.com/nianticlabs/monodepth2, {count} lines"
+        for part, count in (("train", "39,810"), ("val", "4,424"))
+    }
+    truths = {
+        "velodyne": "the Eigen split's: lidar points, their distance ahead of the lidar; sparse",
+        "lidar": "the same points with their z-depth from the camera; sparse",
+        "annotated": "KITTI depth's ground truth: eleven lidar turns, checked against stereo; semi-dense",
+    }
+    tree = {
+        "*/*_sync/image_0[23]/data/*.[pj][np]g": "colour images",
+        "*/*_sync/image_0[01]/data/*.[pj][np]g": "grey images (optional)",
+        "*/*_sync/velodyne_points/data/*.bin": "lidar points (optional)",
+        "*/*_sync/oxts/data/*.txt": "GPS/IMU packets (optional)",
+        "*/*_sync/oxts/dataformat.txt": "what they hold (optional)",
+        "*/*_sync/*/timestamps*.txt": "when each was taken (optional)",
+        "*/*_sync/tracklet_labels.xml": "labelled objects (optional)",
+        "*/calib_cam_to_cam.txt": "calibration of the cameras",
+        "*/calib_velo_to_cam.txt": "calibration of the lidar",
+        "*/calib_imu_to_velo.txt": "calibration of the GPS/IMU (optional)",
+        "**/*_sync/proj_depth/*/image_0[23]/*.png": "ground truth of KITTI depth, 16 bits, m x 256 (optional)",
+        "splits/*.txt": "lists of frames (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        if split != "all":
+            return self._shipped(split)
+        return [
+            FrameId(folder.parents[1].relative_to(self.root).as_posix(), int(path.stem), folder.parent.name)
+            for folder in sorted(self.root.glob("*/*_sync/image_0[23]/data"))
+            for path in sorted(folder.glob(f"*{self._suffix}"))
+        ]
+
+    @cached_property
+    def _suffix(self) -> str:
+        first = next(self.root.glob("*/*_sync/image_0[23]/data/*.[pj][np]g"), None)
+        return first.suffix if first else ".png"
+
+    def parse(self, line: str) -> FrameId:
+        """``DAY/DRIVE 5 l`` (or ``r``), or ``DAY/DRIVE/image_02/data/0000000005.png``, whatever follows."""
+        found = LINE.fullmatch(line.strip())
+        if not found:
+            raise InputError("is not DAY/DRIVE NUMBER l, nor DAY/DRIVE/image_02/data/NUMBER.png")
+        sequence, folder, number, side = found.groups()
+        right = folder == "3" or side in ("r", "3")
+        return FrameId(sequence, int(number), "image_03" if right else "image_02")
+
+    def _file(self, id: FrameId, sensor: str, suffix: str) -> Path:
+        return self.root / id.sequence / sensor / "data" / f"{id.number:010d}{suffix}"
+
+    def _day(self, id: FrameId, name: str) -> Path:
+        return self.root / Path(id.sequence).parent / f"calib_{name}.txt"
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._file(id, id.camera, self._suffix)
+
+    def _annotated(self, id: FrameId) -> Path:
+        """The ground truth of KITTI depth; where the drive is found nowhere, its place as it is downloaded."""
+        drive = Path(id.sequence).name
+        places = [self.root / folder for folder in ANNOTATED]
+        places += [self.root.parent / folder for folder in ANNOTATED if folder.startswith("data_depth")]
+        there = (place / drive for place in [*places, self.root / Path(id.sequence).parent])
+        folder = next((place for place in there if (place / "proj_depth").is_dir()), self.root / "train" / drive)
+        return folder / "proj_depth" / "groundtruth" / id.camera / f"{id.number:010d}.png"
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`; frames that KITTI depth has left out need none of its files."""
+        needed = [self.image(id), self._day(id, "cam_to_cam")]
+        if self.truth in ("velodyne", "lidar"):
+            needed += [self._file(id, "velodyne_points", ".bin"), self._day(id, "velo_to_cam")]
+        elif self.truth == "annotated" and not _left_out(path := self._annotated(id)):
+            needed.append(path)
+        return needed
+
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In m; None where KITTI depth has left the frame out."""
+        if self.truth == "annotated":
+            path = self._annotated(id)
+            if _left_out(path):
+                return None
+            return _metres(read_raster(path) / np.float32(256))
+        camera, points = self.camera(id), self._file(id, "velodyne_points", ".bin")
+        ahead = self.truth == "velodyne"
+        return _sparse(
+            points,
+            [self._day(id, "cam_to_cam"), self._day(id, "velo_to_cam")],
+            f"{self.name} {self.truth} {id.camera}",
+            camera,
+            lambda: self._to_camera(id),
+            ahead,
+        )
+
+    def _to_camera(self, id: FrameId) -> np.ndarray:
+        """(4, 4) Velodyne to the rectified camera."""
+        path = self._day(id, "velo_to_cam")
+        lidar, cameras = _calibration(path), self._day(id, "cam_to_cam")
+        rectified = _calibration(cameras)
+        return _rectify(
+            _entry(rectified, cameras, f"P_rect_{id.camera[-2:]}", 12),
+            _entry(rectified, cameras, "R_rect_00", 9),
+            _rigid(lidar, path),
+        )
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        path, key = self._day(id, "cam_to_cam"), id.camera[-2:]
+        values = _calibration(path)
+        width, height = (int(side) for side in _entry(values, path, f"S_rect_{key}", 2))
+        camera = _pinhole(_entry(values, path, f"P_rect_{key}", 12), width, height)
+        height, width = image_size(self.image(id))
+        try:
+            return camera.fit(width, height)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def pose(self, id: FrameId) -> np.ndarray | None:
+        """Of the rectified camera; None for drives without ``oxts``."""
+        packet = self._file(id, "oxts", ".txt")
+        if not packet.parent.is_dir():
+            return None
+        first = packet.with_name(f"{0:010d}.txt")
+        if not first.is_file():
+            first = min(packet.parent.glob("*.txt"), default=packet)
+        start, now = _packet(first), _packet(packet)
+        # the first packet's latitude sets the scale of the whole drive
+        unit = _unit(now, start[0])
+        unit[:3, 3] -= _unit(start, start[0])[:3, 3]
+        path = self._day(id, "imu_to_velo")
+        return unit @ invert(_rigid(_calibration(path), path)) @ invert(self._to_camera(id))
+
+    def time(self, id: FrameId) -> float:
+        """Since the drive's first image; without ``timestamps.txt`` at 10 frames a second."""
+        path = self.root / id.sequence / id.camera / "timestamps.txt"
+        if not path.is_file():
+            return id.number / 10
+        stamps = read_text(path).split("\n")
+        try:
+            return float((np.datetime64(stamps[id.number], "ns") - np.datetime64(stamps[0], "ns")).astype(int)) / 1e9
+        except (IndexError, ValueError):
+            raise InputError(
+                f"{path}: line {id.number + 1} should say when frame {id.number} was taken, "
+                "such as 2011-09-26 13:02:25.964389445"
+            ) from None
+
+
+class KittiObject(DataSet):
+    """Images of KITTI's object detection benchmark: ``training`` and ``testing``, each with a calibration per image."""
+
+    name = "kitti-object"
+    source = "KITTI object detection: Geiger et al., CVPR 2012"
+    licence = "CC BY-NC-SA 3.0"
+    splits = {
+        "training": "every left colour image of the training part",
+        "testing": "every left colour image of the testing part",
+        "all": "both",
+    }
+    truths = {"lidar": "z-depth of lidar points; sparse"}
+    tree = {
+        "*ing/image_2/??????.png": "left colour images",
+        "*ing/image_3/??????.png": "right colour images (optional)",
+        "*ing/velodyne/??????.bin": "lidar points",
+        "*ing/calib/??????.txt": "calibration",
+        "training/label_2/??????.txt": "labelled objects (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        return [
+            FrameId(part, int(path.stem), "image_2")
+            for part in (("training", "testing") if split == "all" else (split,))
+            for path in sorted((self.root / part / "image_2").glob("??????.png"))
+        ]
+
+    def parse(self, line: str) -> FrameId:
+        """``000123``, as the field's ``train.txt`` and ``val.txt`` have it; it is of the training part."""
+        if not line.isdigit():
+            raise InputError("is not the number of an image such as 000123")
+        return FrameId("training", int(line), "image_2")
+
+    def _file(self, id: FrameId, what: str, suffix: str) -> Path:
+        return self.root / id.sequence / what / f"{id.number:06d}{suffix}"
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._file(id, id.camera, ".png")
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        points = [self._file(id, "velodyne", ".bin")] if self.truth == "lidar" else []
+        return [self.image(id), self._file(id, "calib", ".txt"), *points]
+
+    def depth(self, id: FrameId) -> DepthMap:
+        """In m."""
+        path = self._file(id, "calib", ".txt")
+        return _sparse(
+            self._file(id, "velodyne", ".bin"),
+            [path],
+            f"{self.name} {id.camera}",
+            self.camera(id),
+            lambda: self._to_camera(id),
+        )
+
+    def _to_camera(self, id: FrameId) -> np.ndarray:
+        """(4, 4) Velodyne to the rectified camera."""
+        path = self._file(id, "calib", ".txt")
+        values = _calibration(path)
+        lidar = _entry(values, path, "Tr_velo_to_cam", 12).reshape(3, 4)
+        return _rectify(
+            _entry(values, path, f"P{id.camera[-1]}", 12),
+            _entry(values, path, "R0_rect", 9),
+            compose(lidar[:, :3], lidar[:, 3]),
+        )
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        path = self._file(id, "calib", ".txt")
+        height, width = image_size(self.image(id))
+        return _pinhole(_entry(_calibration(path), path, f"P{id.camera[-1]}", 12), width, height)
+
+    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
+        """None: the images are in no order of time."""
+        return id if offset == 0 else None
+
+
+def _left_out(path: Path) -> bool:
+    """The drive has ground truth of KITTI depth, this frame has not."""
+    return not path.is_file() and path.parent.is_dir()
+
+
+def _metres(values: np.ndarray) -> DepthMap:
+    return DepthMap(values, Kind("depth", "nothing"), "m")
+
+
+def _sparse(
+    points: Path,
+    calibration: Sequence[Path],
+    about: str,
+    camera: Camera,
+    to_camera: Callable[[], np.ndarray],
+    ahead: bool = False,
+) -> DepthMap:
+    """Lidar points seen by a camera: their z-depth, or how far ahead of the lidar they are."""
+
+    def make() -> np.ndarray:
+        seen = read_points(points, 4)[:, :3]
+        if not ahead:
+            return project(seen, to_camera(), camera)
+        seen = seen[seen[:, 0] >= 0]
+        return project(seen, to_camera(), camera, seen[:, 0])
+
+    return _metres(kept([points, *calibration], f"{about} {camera.width}x{camera.height}", make))
+
+
+def _calibration(path: Path) -> dict[str, str]:
+    return {key.strip(): values for key, _, values in (line.partition(":") for line in read_text(path).splitlines())}
+
+
+def _entry(calibration: Mapping[str, str], path: Path, key: str, count: int) -> np.ndarray:
+    """The ``count`` numbers of one line.
+
+    Raises:
+        InputError: the file has no such line, or the line holds something else.
+    """
+    try:
+        values = np.array([float(word) for word in calibration[key].split()])
+    except (KeyError, ValueError):
+        values = np.empty(0)
+    if len(values) != count:
+        raise InputError(f"{path}: should have a line '{key}:' with {count} numbers")
+    return values
+
+
+def _rigid(calibration: Mapping[str, str], path: Path) -> np.ndarray:
+    return compose(_entry(calibration, path, "R", 9).reshape(3, 3), _entry(calibration, path, "T", 3))
+
+
+def _pinhole(projection: np.ndarray, width: int, height: int) -> Pinhole:
+    matrix = projection.reshape(3, 4)
+    return Pinhole(width, height, *(float(v) for v in (matrix[0, 0], matrix[1, 1], matrix[0, 2] - 1, matrix[1, 2] - 1)))
+
+
+def _rectify(projection: np.ndarray, rotation: np.ndarray, lidar: np.ndarray) -> np.ndarray:
+    """(4, 4) lidar to a rectified camera, of its projection, camera 0's rectification, and lidar to camera 0."""
+    matrix = projection.reshape(3, 4)
+    offset = np.linalg.solve(matrix[:, :3], matrix[:, 3])
+    return compose(np.eye(3), offset) @ compose(rotation.reshape(3, 3), np.zeros(3)) @ lidar
+
+
+def _packet(path: Path) -> np.ndarray:
+    """(6,) latitude, longitude (degrees), altitude (m), roll, pitch, yaw (rad)."""
+    numbers = read_numbers(path)
+    if len(numbers) < 6:
+        raise InputError(f"{path}: should hold the 30 numbers of a GPS/IMU packet but has {len(numbers)}")
+    return numbers[:6]
+
+
+def _unit(packet: np.ndarray, latitude: float) -> np.ndarray:
+    """(4, 4) GPS/IMU unit to a world x east, y north, z up, by Mercator's projection scaled for a latitude."""
+    lat, lon, alt, roll, pitch, yaw = packet
+    scale = EARTH * np.cos(np.radians(latitude))
+    place = np.array([scale * np.radians(lon), scale * np.log(np.tan(np.radians(90 + lat) / 2)), alt])
+    x, y, z = np.eye(3)
+    return compose(
+        axis_angle_to_matrix(yaw * z) @ axis_angle_to_matrix(pitch * y) @ axis_angle_to_matrix(roll * x), place
+    )
 
 
 class KittiLayout(Layout):

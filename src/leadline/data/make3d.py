@@ -14,17 +14,22 @@ Photographs taken upright, 2272 rows by 1704 columns, and a coarse laser grid in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import DataSet
 from leadline.data.layout import Layout, known, z_depth
-from leadline.errors import ConfigError
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import compose
 from leadline.io.atomic import writing
-from leadline.io.images import write_image
+from leadline.io.images import image_size, write_image
 from leadline.rig import FORWARD, Mount, Rig
 
 ROWS, COLUMNS = 55, 305
@@ -32,8 +37,110 @@ ROWS, COLUMNS = 55, 305
 TOP, BOTTOM = 17, 38
 #: Of the laser, in m.
 REACH = 81.0
+#: Where that begins: what reads as much or more is only known to be far.
+FAR = 80.0
+#: Of the photographs.
+CAMERA = Pinhole(1704, 2272, 2400.209, 2407.331, 833.721, 1110.712)
 #: Of so many clips one is for the test, as 134 of 534 photographs.
 TEST = 4
+
+
+class Make3D(DataSet):
+    """Photographs of Make3D.
+
+    The folder is that of ``Test134`` with ``Gridlaserdata``, of ``Train400Img`` with ``Train400Depth``, or of all; they
+    may lie deeper. A photograph is to test or to train as its folder's name says, and has the grid of its name. Every
+    photograph is a sequence of its own, by its name without ``img-``: ``10.21op2-p-015t000``.
+
+    The depth of a frame is the laser grid, resized to the image by the nearest cell; what is :data:`FAR` or more is
+    unknown. Evaluators take :meth:`grid`, and other rows of the image for it.
+    """
+
+    name = "make3d"
+    source = "Make3D: Saxena, Sun, Ng, PAMI 2009"
+    licence = "research only"
+    splits = {"test": "134 photographs", "train": "400 photographs", "all": "both"}
+    truths = {"laser": "a grid of 55 x 305 distances, as far as 81 m"}
+    tree = {
+        "**/*Test*/**/img-*.jpg": "photographs of the test",
+        "**/*Train*/**/img-*.jpg": "photographs to train on (optional)",
+        "**/depth_sph_corr-*.mat": "laser grids, MATLAB",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        return [FrameId(name, 0) for name, path in sorted(self._images.items()) if split in ("all", self._part(path))]
+
+    def _part(self, path: Path) -> str:
+        folders = path.relative_to(self.root).parent.as_posix().lower()
+        return "train" if "train" in folders else "test" if "test" in folders else ""
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        return {path.name[4:-4]: path for path in self.root.glob("**/img-*.jpg")}
+
+    @cached_property
+    def _grids(self) -> dict[str, Path]:
+        return {path.name[15:-4]: path for path in self.root.glob("**/depth_sph_corr-*.mat")}
+
+    def parse(self, line: str) -> FrameId:
+        """``img-10.21op2-p-015t000``, with ``.jpg`` and folders or without."""
+        name = line.rpartition("/")[2].removesuffix(".jpg")
+        if not name.startswith("img-"):
+            raise InputError("is not img-NAME")
+        return FrameId(name.removeprefix("img-"), 0)
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._images.get(id.sequence, self.root / "Test134" / f"img-{id.sequence}.jpg")
+
+    def _laser(self, id: FrameId) -> Path:
+        return self._grids.get(id.sequence, self.root / "Gridlaserdata" / f"depth_sph_corr-{id.sequence}.mat")
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        return [self.image(id), *([self._laser(id)] if self.truth == "laser" else [])]
+
+    def grid(self, id: FrameId) -> np.ndarray:
+        """What the laser measured at a frame, as it is stored, without anything left out.
+
+        Returns:
+            (55, 305) float64 in m, the top row first.
+
+        Raises:
+            ConfigError: scipy, which reads MATLAB files, is not installed.
+            InputError: the file is missing or holds something else.
+        """
+        path = self._laser(id)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; Test134Depth.tar.gz and Train400Depth.tgz hold them")
+        loadmat = _matlab().loadmat
+        try:
+            stored = np.asarray(loadmat(str(path))["Position3DGrid"], np.float64)
+        except Exception:  # whatever the reader raises for a damaged file
+            stored = np.empty(0)
+        if stored.shape != (ROWS, COLUMNS, 4):
+            raise InputError(f"{path}: should be a MATLAB file with Position3DGrid, {ROWS}x{COLUMNS}x4 numbers")
+        return stored[..., 3]
+
+    def depth(self, id: FrameId) -> DepthMap:
+        """In m."""
+        height, width = image_size(self.image(id))
+        rows, columns = (np.arange(n) * cells // n for n, cells in ((height, ROWS), (width, COLUMNS)))
+        values = self.grid(id)[np.ix_(rows, columns)]
+        return DepthMap(values, Kind("depth", "nothing"), "m", values < FAR)
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        height, width = image_size(self.image(id))
+        try:
+            return CAMERA.fit(width, height)
+        except InputError as error:
+            raise InputError(f"{self.image(id)}: {error}") from None
+
+    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
+        """None: the photographs are in no order of time."""
+        return id if offset == 0 else None
 
 
 class Make3DLayout(Layout):
@@ -45,8 +152,7 @@ class Make3DLayout(Layout):
 
     def mounts(self) -> Mapping[str, Mount]:
         """One camera held upright at the height of the eyes, ahead of the vehicle that would hide the ground."""
-        camera = Pinhole(1704, 2272, 2400.209, 2407.331, 833.721, 1110.712)
-        return {"camera": Mount(camera, compose(FORWARD, np.array([4.4, 0.0, 1.6])))}
+        return {"camera": Mount(CAMERA, compose(FORWARD, np.array([4.4, 0.0, 1.6])))}
 
     def write_clip(self, root: Path, number: int, rigs: Sequence[Rig]) -> list[Path]:
         """Write the photographs of one walk; see :meth:`Layout.write_clip`.
@@ -54,11 +160,7 @@ class Make3DLayout(Layout):
         Raises:
             ConfigError: scipy, which writes MATLAB files, is not installed.
         """
-        try:
-            from scipy.io import savemat
-        except ImportError:
-            raise ConfigError("writing Make3D's MATLAB files needs: pip install 'leadline[worlds]'") from None
-
+        savemat = _matlab().savemat
         images, grids = ("Test134", "Gridlaserdata") if number % TEST == 0 else ("Train400Img", "Train400Depth")
         written = []
         for index, rig in enumerate(rigs):
@@ -68,6 +170,14 @@ class Make3DLayout(Layout):
             with writing(written[-1]) as temporary:
                 savemat(str(temporary), {"Position3DGrid": _grid(frame)}, do_compression=True)
         return written
+
+
+def _matlab() -> Any:
+    try:
+        import scipy.io
+    except ImportError:
+        raise ConfigError("Make3D's MATLAB files need scipy: pip install 'leadline[worlds]'") from None
+    return scipy.io
 
 
 def _grid(frame: Frame) -> np.ndarray:
