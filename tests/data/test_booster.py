@@ -8,7 +8,11 @@ import pytest
 from PIL import Image
 
 from common.rigs import rigs
+from leadline.camera import Pinhole
+from leadline.data.booster import Booster
 from leadline.data.layout import open_layout
+from leadline.data.lists import FrameId
+from leadline.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +115,138 @@ def test_reflections_are_of_the_hardest_material(made):
 def test_mounts_are_the_real_size():
     mounts = open_layout("booster", "room").mounts()
     assert [(mount.camera.width, mount.camera.height) for mount in mounts.values()] == [(4112, 3008)] * 2
+
+
+IMAGE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+#: As OpenCV's FileStorage writes it, numbers over several lines.
+XML = """<?xml version="1.0"?>
+<opencv_storage>
+<mtxL type_id="opencv-matrix"><rows>3</rows><cols>3</cols><dt>d</dt><data>
+    9. 0. 1. 0. 9. 1. 0. 0. 1.</data></mtxL>
+<proj_matL type_id="opencv-matrix">
+  <rows>3</rows>
+  <cols>4</cols>
+  <dt>d</dt>
+  <data>
+    4. 0. 1.25 0. 0. 4.5 7.5e-01 0.
+    0. 0. 1. 0.</data></proj_matL>
+<proj_matR type_id="opencv-matrix"><rows>3</rows><cols>4</cols><dt>d</dt><data>
+    4. 0. 1.25 -320. 0. 4.5 7.5e-01 0. 0. 0. 1. 0.</data></proj_matR>
+<baselineLR>80.</baselineLR>
+</opencv_storage>
+"""
+
+
+def put_scene(scene, names=("im0", "im1")):
+    for camera in ("00", "02"):
+        (scene / f"camera_{camera}").mkdir(parents=True)
+        for name in names:
+            Image.fromarray(IMAGE).save(scene / f"camera_{camera}" / f"{name}.png")
+    np.save(scene / "disp_00.npy", np.array([[0, 1, 2], [4, np.inf, 8]], np.float32))
+    np.save(scene / "disp_02.npy", np.full((2, 3), 2, np.float32))
+    Image.fromarray(np.array([[0, 1, 2], [3, 3, 0]], np.uint8)).save(scene / "mask_cat.png")
+    (scene / "calib_00-02.xml").write_text(XML)
+    return scene
+
+
+def test_every_illumination_is_a_frame_of_one_truth(tmp_path):
+    put_scene(tmp_path / "train/balanced/Bathroom")
+    put_scene(tmp_path / "train/balanced/Bottle", ("im0",))
+    data = Booster(tmp_path)
+    assert [str(id) for id in data.ids] == [
+        "train/balanced/Bathroom/00/000000", "train/balanced/Bathroom/00/000001", "train/balanced/Bottle/00/000000"
+    ]  # fmt: skip
+    first, second, _ = data
+    assert first.depth.unit == "m"
+    assert first.depth.valid.tolist() == [[False, True, True], [True, False, True]]
+    assert np.allclose(first.depth.values[first.depth.valid], [0.32, 0.16, 0.08, 0.04])
+    assert np.array_equal(first.depth.values, second.depth.values)
+    assert first.camera == Pinhole(3, 2, 4.0, 4.5, 1.25, 0.75)
+    assert first.semantics.tolist() == [[0, 1, 2], [3, 3, 0]]
+    assert first.reflective.tolist() == [[False, False, True], [True, True, False]]
+    assert np.array_equal(first.pose, np.eye(4))
+    assert first.time is None
+    with pytest.raises(InputError, match="has no neighbour"):
+        data.clip(0)
+
+
+def test_the_right_camera_sits_at_the_baseline(tmp_path):
+    put_scene(tmp_path / "train/balanced/Bathroom")
+    data = Booster(tmp_path)
+    right = data.load(replace(data.ids[0], camera="02"))
+    assert right.pose[:3, 3].tolist() == [0.08, 0, 0]
+    assert (right.semantics, right.reflective) == (None, None)
+    assert np.allclose(right.depth.values, 0.16)
+    pair = Booster(tmp_path, split="all")
+    assert pair.instants() == [[0, 2], [1, 3]]
+    assert set(pair.rig([0, 2])) == {"00", "02"}
+
+
+@pytest.mark.parametrize("inner", ["", "train", "train/balanced"])
+def test_the_folder_may_be_any_of_those_above_the_scenes(tmp_path, inner):
+    put_scene(tmp_path / "train/balanced/Bathroom")
+    data = Booster(tmp_path / inner)
+    assert len(data) == 2
+    assert data.parse("Bathroom/camera_00/im1.png Bathroom/disp_00.npy Bathroom/calib_00-02.xml") == data.ids[1]
+
+
+def test_setups_are_not_taken_for_each_other(tmp_path):
+    put_scene(tmp_path / "train/balanced/Bathroom")
+    for root in (tmp_path, tmp_path / "train/balanced"):
+        with pytest.raises(InputError, match="holds no frame of booster, split unbalanced-train"):
+            Booster(root, split="unbalanced-train")
+    scene = put_scene(tmp_path / "train/unbalanced/Car")
+    (scene / "calib_00-02.xml").rename(scene / "calib_00-01.xml")
+    data = Booster(tmp_path, split="unbalanced-train")
+    assert data[0].depth.values[0, 1] == pytest.approx(0.32)
+    assert [id.sequence for id in data.ids] == ["train/unbalanced/Car"] * 2
+
+
+def test_scenes_of_the_challenges_count_in_four_digits(tmp_path):
+    put_scene(tmp_path / "Window3", ("0000", "0002"))
+    data = Booster(tmp_path)
+    assert data.ids == [FrameId("Window3", 0, "00"), FrameId("Window3", 2, "00")]
+    assert data[1].name == "000002"
+
+
+def test_test_scenes_have_no_depth(tmp_path):
+    scene = put_scene(tmp_path / "Window3", ("0000",))
+    data = Booster(tmp_path, split="all")
+    (scene / "disp_02.npy").unlink()
+    assert [data[index].depth is None for index in (0, 1)] == [False, True]
+    (scene / "disp_00.npy").unlink()
+    assert [data[index].depth is None for index in (0, 1)] == [True, True]
+    assert [len(data.files(id)) for id in data.ids] == [2, 2]
+    with pytest.raises(InputError, match=r"disp_00.npy: no such file"):
+        Booster(tmp_path)[0]
+
+
+def test_what_is_missing_is_named(tmp_path):
+    scene = put_scene(tmp_path / "Bathroom")
+    data = Booster(tmp_path)
+    (scene / "calib_00-02.xml").write_text(XML.replace("baselineLR", "baseline"))
+    with pytest.raises(InputError, match=r"calib_00-02.xml: should hold proj_matL, proj_matR .* and baselineLR"):
+        data[0]
+    (scene / "calib_00-02.xml").unlink()
+    with pytest.raises(InputError, match=r"calib_00-02.xml: no such file"):
+        data[0]
+    (scene / "disp_00.npy").unlink()
+    with pytest.raises(InputError, match=r"disp_00.npy: no such file"):
+        data.depth(data.ids[0])
+    with pytest.raises(InputError, match=r"is not SCENE/camera_00/im0.png"):
+        data.parse("Bathroom/im0.png")
+
+
+def test_what_was_written_is_read(made):
+    scenes, clip = made
+    data = Booster(scenes[0].parents[2], split="all")
+    for index, (rig, camera) in enumerate((rig, camera) for rig in clip for camera in ("left", "right")):
+        frame, wanted = data[index], rig[camera]
+        assert np.array_equal(frame.depth.valid, wanted.depth.valid)
+        valid = wanted.depth.valid
+        assert np.allclose(frame.depth.values[valid], wanted.depth.values[valid], rtol=1e-5)
+        assert np.allclose(frame.camera.K, wanted.camera.K)
+        assert np.allclose(frame.pose, np.linalg.inv(rig["left"].pose) @ wanted.pose)
+        assert np.abs(frame.image - wanted.image).max() < 0.003
+        if camera == "left":
+            assert np.array_equal(frame.reflective, wanted.reflective)

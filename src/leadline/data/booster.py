@@ -4,22 +4,161 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import DataSet
 from leadline.data.layout import Layout, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import compose, relative
 from leadline.io.atomic import write_text, writing
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.depth_files import read_depth
+from leadline.io.images import image_size, write_image
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_text
 from leadline.rig import Mount, Rig
 
 #: The number of a camera in the names of its files.
 NUMBERS = {"left": "00", "right": "02"}
 #: A pixel is seen by both cameras where their disparities differ by no more than this many pixels.
 TOLERANCE = 1.0
+
+
+class Booster(DataSet):
+    """Images of Booster, see :class:`BoosterLayout` for the files.
+
+    The folder is the one with ``train`` in it, ``train`` itself, ``balanced``, or one that holds scenes; images are
+    called ``im0.png`` or, as in the challenges, ``0000.png``. A frame's number is its illumination, all of which share
+    the scene's truth; there is no next frame in time. The scene's axes are those of its left camera, in m.
+
+    Splits hold left images; the right one of a pair is ``load(replace(id, camera="02"))``.
+    """
+
+    name = "booster"
+    source = "Booster: Zama Ramirez et al., CVPR 2022, TPAMI 2024"
+    licence = "research only"
+    splits = {
+        "balanced-train": "left images of train/balanced in every illumination: 228 of 38 scenes",
+        "unbalanced-train": "left images of train/unbalanced in every illumination",
+        "all": "every image of every camera",
+    }
+    truths = {"disparity": "z-depth from the disparity of space-time stereo, made with the surfaces painted over"}
+    tree = {
+        "**/camera_0?/*.png": "images, one of each illumination",
+        "**/disp_0?.npy": "disparity in pixels of that camera; 0 unknown (missing in test scenes)",
+        "**/calib_00-0?.xml": "calibration of the pair, mm",
+        "**/mask_0?.png": "255 where the other camera sees the pixel too (optional)",
+        "**/mask_cat.png": "material of the left camera's pixels, 0 diffuse to 3 mirror or glass (optional)",
+        "splits/*.txt": "lists of frames (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        if split == "all":
+            folders = sorted(self.root.glob("**/camera_0?"))
+        else:
+            folders = sorted(self._place(split.removesuffix("-train")).glob("*/camera_00"))
+        return [
+            FrameId(folder.parent.relative_to(self.root).as_posix(), number, folder.name[-2:])
+            for folder in folders
+            for number in sorted(int(path.stem.removeprefix("im")) for path in folder.glob("*.png"))
+        ]
+
+    def _place(self, setup: str) -> Path:
+        """The folder of the scenes of a setup, ``balanced`` or ``unbalanced``."""
+        for folder in (self.root / "train" / setup, self.root / setup):
+            if folder.is_dir():
+                return folder
+        name = self.root.resolve().name
+        bare = name == setup or (setup == "balanced" and name != "unbalanced")
+        return self.root if bare else self.root / "train" / setup
+
+    def parse(self, line: str) -> FrameId:
+        """``SCENE/camera_00/im0.png`` below the folder of the balanced scenes, and whatever follows."""
+        scene, _, name = line.split()[0].partition("/camera_")
+        camera, _, image = name.partition("/")
+        number = image.removeprefix("im").removesuffix(".png")
+        if not number.isdigit() or len(camera) != 2:
+            raise InputError("is not SCENE/camera_00/im0.png")
+        folder = self.root / scene
+        folder = folder if folder.is_dir() else self._place("balanced") / scene
+        return FrameId(folder.relative_to(self.root).as_posix(), int(number), camera)
+
+    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
+        """None but the frame itself: a scene is not filmed."""
+        return None if offset else id
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        folder = self.root / id.sequence / f"camera_{id.camera}"
+        renamed = folder / f"{id.number:04d}.png"
+        return renamed if renamed.is_file() else folder / f"im{id.number}.png"
+
+    def _calibration(self, id: FrameId) -> Path:
+        pairs = ["01", "02"] if id.camera == "01" else ["02", "01"]
+        scene = self.root / id.sequence
+        files = [scene / f"calib_00-{other}.xml" for other in pairs]
+        return next((file for file in files if file.is_file()), files[0])
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        disparity = self._disparity(id)
+        return [self.image(id), self._calibration(id), *([] if disparity is None else [disparity])]
+
+    def _disparity(self, id: FrameId) -> Path | None:
+        """The file of a frame's disparity; None where split ``all`` meets a test scene, or a camera that has none."""
+        file = self.root / id.sequence / f"disp_{id.camera}.npy"
+        return None if self.split == "all" and not file.is_file() else file
+
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In m, of the pixels whose disparity is known; split ``all`` also has frames without."""
+        file = self._disparity(id)
+        if file is None:
+            return None
+        disparity, valid, _ = read_depth(file, invalid=(0,))
+        matrix, baseline = _read_calibration(self._calibration(id), id.camera)
+        values = np.divide(matrix[0, 0] * baseline, disparity, out=np.zeros_like(disparity), where=valid)
+        return DepthMap(values, Kind("depth", "nothing"), "m")
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`; images are rectified."""
+        matrix, _ = _read_calibration(self._calibration(id), id.camera)
+        height, width = image_size(self.image(id))
+        (fx, _, cx, _), (_, fy, cy, _), _ = matrix.tolist()
+        return Pinhole(width, height, fx, fy, cx, cy)
+
+    def pose(self, id: FrameId) -> np.ndarray:
+        """See :meth:`DataSet.pose`; the world is what the left camera of the scene sees."""
+        _, baseline = _read_calibration(self._calibration(id), id.camera)
+        return compose(np.eye(3), np.array([0.0 if id.camera == "00" else baseline, 0.0, 0.0]))
+
+    def more(self, id: FrameId) -> dict[str, Any]:
+        """``semantics``, the material of the left camera's pixels, 0 diffuse to 3 transparent or mirror, and
+        ``reflective``, materials 2 and 3 (the "ToM" pixels of evaluations)."""
+        file = self.root / id.sequence / "mask_cat.png"
+        if id.camera != "00" or not file.is_file():
+            return {}
+        material = read_raster(file)
+        material = material if material.ndim == 2 else material[..., 0]
+        return {"semantics": material, "reflective": material >= 2}
+
+
+def _read_calibration(path: Path, camera: str) -> tuple[np.ndarray, float]:
+    """(3, 4) projection in pixels of a camera's rectified images, and the distance of the pair's cameras in m."""
+    try:
+        nodes = ElementTree.fromstring(read_text(path))
+        name = "proj_matL" if camera == "00" else "proj_matR"
+        numbers = nodes.findtext(f"{name}/data", "").split()
+        matrix = np.array([float(number) for number in numbers]).reshape(3, 4)
+        return matrix, float(nodes.findtext("baselineLR", "")) / 1000
+    except (ElementTree.ParseError, ValueError) as error:
+        raise InputError(f"{path}: should hold proj_matL, proj_matR (3x4) and baselineLR ({error})") from None
 
 
 class BoosterLayout(Layout):

@@ -3,21 +3,170 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import DataSet
 from leadline.data.layout import Layout, codes, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.data.transforms import nearest_pixels
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.io.atomic import write_numbers, write_text
-from leadline.io.images import opening, write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, opening, write_image
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers
 from leadline.rig import Mount, Rig
+
+#: Where scenes may lie below the data set's folder.
+TOPS = ("scans", "scans_test", "")
+#: Splits that the writer below makes, and what it calls them.
+LISTS = {"reflection": "Reflection", "no-reflection": "NoReflection"}
 
 #: Part of an image that mirrors, glass and highlights cover, from which its triplet is one of reflections.
 REFLECTIVE = 0.05
 #: Least distance in m from a triplet's source cameras to its reference: less and there is no parallax to learn from.
 BASELINE = 0.1
+
+
+class ScanNet(DataSet):
+    """Frames of ScanNet, see :class:`ScanNetLayout` for the files of a scene.
+
+    Scenes are looked for in ``scans``, ``scans_test`` and the folder itself, so that the ``scannet_frames_25k`` subset
+    (``color/000000.jpg``, ``intrinsics_color.txt`` in the scene's folder) and Marigold's 800 frames (only ``color`` and
+    ``depth``; no camera, no pose) are read as well. A frame's number is that of its file.
+
+    Depth comes from a camera of its own, beside the colour camera and with half its pixels; as everybody does, it is
+    taken to show the same picture, and brought to the colour image's size by the nearest pixel.
+    """
+
+    name = "scannet"
+    source = "ScanNet: Dai et al., CVPR 2017"
+    licence = "non-commercial research (ScanNet terms of use)"
+    splits = {
+        "marigold": "the 800 frames of 312 validation scenes that Marigold and its successors test on",
+        "reflection-test": "3D Distillation (Shi et al., ICCV 2023): references that show reflections, to test on",
+        "reflection-val": "the same, to validate on",
+        "no-reflection-val": "references without reflections, to validate on",
+        "reflection": "the references of splits/ScanNet-Reflection.txt, as leadline synth writes it",
+        "no-reflection": "the references of splits/ScanNet-NoReflection.txt, likewise",
+        "test": "every frame of the official test scenes, 0707 to 0806",
+        "all": "every frame there is",
+    }
+    elsewhere = {
+        "marigold": "it is data_split/scannet_depth/scannet_val_sampled_list_800_1.txt of github.com/prs-eth/Marigold, "
+        "800 lines",
+        **dict.fromkeys(
+            ("reflection-test", "reflection-val", "no-reflection-val"),
+            "ask the authors of 3D Distillation (ICCV 2023) for it; a line is SCENE REFERENCE SOURCE SOURCE",
+        ),
+    }
+    truths = {"sensor": "z-depth of the depth camera, at the colour image's size"}
+    tree = {
+        "**/scene????_??/color/*.jpg": "colour images",
+        "**/scene????_??/depth/*.png": "depth, 16 bits, mm; 0 unknown",
+        "**/scene????_??/pose/*.txt": "4x4 camera-to-world, m; -inf where tracking was lost (optional)",
+        "**/scene????_??/intrinsic/*.txt": "4x4 intrinsics and extrinsics of both cameras (optional)",
+        "**/scene????_??/intrinsics_*.txt": "the same, in scannet_frames_25k (optional)",
+        "**/scene????_??/reflective/*.png": "255 where a reflection hides the surface, of rendered scenes (optional)",
+        "**/scene????_??/label/*.png": "semantic classes, in scannet_frames_25k (optional)",
+        "**/scene????_??/instance/*.png": "instances, in scannet_frames_25k (optional)",
+        "**/scene????_??/scene????_??*": "what else ScanNet keeps of a scene: .sens, meshes, labels (optional)",
+        "scannetv2-labels*.tsv": "names of the classes (optional)",
+        "splits/*.txt": "lists of frames (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        if split in LISTS:
+            return self._parsed(self.root / "splits" / f"ScanNet-{LISTS[split]}.txt")
+        return [
+            FrameId(scene, number)
+            for scene, (folder, _, suffix) in self._scenes.items()
+            if split == "all" or int(scene[5:9]) >= 707
+            for number in sorted(int(path.stem) for path in (folder / "color").glob(f"*{suffix}"))
+        ]
+
+    @cached_property
+    def _scenes(self) -> dict[str, tuple[Path, int, str]]:
+        """Of every scene by name: its folder, the digits of its frames' names, and the suffix of its images."""
+        scenes = {}
+        for folder in sorted(path for top in TOPS for path in (self.root / top).glob("scene????_??")):
+            if first := next((folder / "color").glob("[0-9]*"), None):
+                scenes[folder.name] = folder, 6 if len(first.stem) == 6 else 0, first.suffix
+        return scenes
+
+    def parse(self, line: str) -> FrameId:
+        """``SCENE REFERENCE SOURCE SOURCE``, or ``SCENE/color/NUMBER.jpg`` and whatever follows."""
+        words = line.split()
+        scene, _, number = words[0].rpartition("/color/") if "/" in words[0] else (words[0], "", " ".join(words[1:2]))
+        scene, number = scene.rpartition("/")[2], number.partition(".")[0]
+        if not scene.startswith("scene") or not number.isdigit():
+            raise InputError("is neither 'SCENE REFERENCE SOURCE SOURCE' nor 'SCENE/color/NUMBER.jpg'")
+        return FrameId(scene, int(number))
+
+    def _file(self, id: FrameId, what: str, suffix: str) -> Path:
+        folder, digits, _ = self._scenes.get(id.sequence) or (self.root / "scans" / id.sequence, 0, "")
+        return folder / what / f"{id.number:0{digits}d}{suffix}"
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._file(id, "color", self._scenes[id.sequence][2] if id.sequence in self._scenes else ".jpg")
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        pose = self._file(id, "pose", ".txt")
+        return [self.image(id), self._file(id, "depth", ".png"), *([pose] if pose.parent.is_dir() else [])]
+
+    def _resized(self, id: FrameId, path: Path) -> np.ndarray:
+        """The numbers of a raster of the depth camera, at the colour image's size."""
+        values = read_raster(path)
+        return values[nearest_pixels(values.shape, image_size(self.image(id)))]
+
+    def depth(self, id: FrameId) -> DepthMap:
+        """In m."""
+        values = self._resized(id, self._file(id, "depth", ".png"))
+        return DepthMap(values / np.float32(1000), Kind("depth", "nothing"), "m")
+
+    def camera(self, id: FrameId) -> Camera | None:
+        """See :meth:`DataSet.camera`.
+
+        Raises:
+            InputError: the intrinsics are missing, or of a larger image.
+        """
+        folder = self.image(id).parents[1]
+        if not (folder / "pose").is_dir():
+            return None
+        file = folder / "intrinsics_color.txt"
+        file = file if file.is_file() else folder / "intrinsic" / "intrinsic_color.txt"
+        (fx, _, cx, _), (_, fy, cy, _), *_ = read_numbers(file, (4, 4)).tolist()
+        height, width = image_size(self.image(id))
+        if not (0 < cx < width and 0 < cy < height):
+            raise InputError(
+                f"{file}: is not of the {width}x{height} images; resize the images after loading, not before"
+            )
+        return Pinhole(width, height, fx, fy, cx, cy)
+
+    def pose(self, id: FrameId) -> np.ndarray | None:
+        """See :meth:`DataSet.pose`; None where tracking was lost."""
+        file = self._file(id, "pose", ".txt")
+        if not file.parent.is_dir():
+            return None
+        pose = read_numbers(file, (4, 4))
+        return pose if np.isfinite(pose).all() else None
+
+    def time(self, id: FrameId) -> float:
+        """At 30 frames a second."""
+        return id.number / 30
+
+    def more(self, id: FrameId) -> dict[str, Any]:
+        """``reflective``, of rendered scenes."""
+        file = self._file(id, "reflective", ".png")
+        return {"reflective": self._resized(id, file) > 0} if file.is_file() else {}
 
 
 class ScanNetLayout(Layout):
@@ -87,7 +236,7 @@ class ScanNetLayout(Layout):
         Raises:
             InputError: a mask is missing or damaged, or a list cannot be written.
         """
-        lists: dict[str, list[str]] = {"Reflection": [], "NoReflection": []}
+        lists: dict[str, list[str]] = {name: [] for name in LISTS.values()}
         for scene in (_scene(root, number) for number in range(clips)):
             count = len(list(scene.glob("pose/[0-9]*.txt")))
             places = np.array([np.loadtxt(scene / "pose" / f"{index}.txt")[:3, 3] for index in range(count)])

@@ -50,6 +50,8 @@ class SevenScenes(DataSet):
         "**/TrainSplit.txt": "lists sequences to train on (optional)",
         "**/TestSplit.txt": "lists sequences to test on (optional)",
         "**/camera-intrinsics.txt": "3x3 (optional)",
+        "**/seq-*.zip": "sequences not yet unpacked (optional)",
+        "**/Thumbs.db": "left over by the data set's makers (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
