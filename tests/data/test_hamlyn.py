@@ -8,7 +8,8 @@ import pytest
 
 from common.reprojection import reprojected
 from common.rigs import rigs
-from leadline.data.hamlyn import HamlynLayout
+from leadline.data.hamlyn import Hamlyn, HamlynLayout
+from leadline.errors import InputError
 from leadline.rig import Rig
 
 
@@ -70,3 +71,86 @@ def test_left_depth_lands_on_the_right_one_by_the_intrinsics(sequence: Path) -> 
     moved, there = reprojected(left, right, matrix[:, :3], beside)
     assert len(moved) > 0.8 * left.size
     assert np.mean(abs(there / moved - 1) < 0.05) > 0.95
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), values)
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    for name in ("rectified08", "rectified23", "rectified99"):
+        for number in (3, 4):
+            for eye in ("01", "02"):
+                write(tmp_path / name / f"image{eye}/{number:010d}.jpg", np.full((4, 6, 3), 10 * number, np.uint8))
+            codes = np.full((4, 6), 100 + number, np.uint16)
+            codes[0, 0] = 0
+            write(tmp_path / name / f"depth01/{number:010d}.png", codes)
+        (tmp_path / name / "intrinsics.txt").write_text("417.903625 0.0 3.5 0.0\n0.0 418.5 1.5 0.0\n0.0 0.0 1.0 0.0\n")
+    return tmp_path
+
+
+def test_splits(videos: Path) -> None:
+    def names(split: str) -> list[str]:
+        return list(dict.fromkeys(id.sequence for id in Hamlyn(videos, split).ids))
+
+    assert names("all22") == ["rectified08", "rectified23"]
+    assert names("video21") == names("video5") == ["rectified23"]
+    assert names("all") == ["rectified08", "rectified23", "rectified99"]
+    assert len(Hamlyn(videos)) == 4
+    assert len(Hamlyn(videos, "all")) == 12
+
+
+def test_frames_are_read(videos: Path) -> None:
+    data = Hamlyn(videos, "all")
+    assert [str(id) for id in data.ids[1:3]] == ["rectified08/left/000004", "rectified08/right/000003"]
+    left, right = data[1], data[3]
+    np.testing.assert_allclose(left.image * 255, 40, atol=2)
+    assert left.depth.unit == "mm"
+    assert (left.depth.values[left.depth.valid] == 104).all()
+    assert np.argwhere(~left.depth.valid).tolist() == [[0, 0]]
+    assert right.depth is None  # this side has none
+    assert left.camera == right.camera
+    assert (left.camera.fx, left.camera.fy, left.camera.cx, left.camera.cy) == (417.903625, 418.5, 3.5, 1.5)
+    assert (left.time, left.pose) == (4 / 25, None)
+    assert data.neighbour(data.ids[0], 1) == data.ids[1]
+    assert data.neighbour(data.ids[1], 1) is None
+    assert all(path.is_file() for id in data.ids for path in data.files(id))
+
+
+def test_what_the_writer_writes_is_read(sequence: Path, shot: list[Rig]) -> None:
+    data = Hamlyn(sequence.parent, "all")
+    assert len(data) == 4
+    for index, (side, number) in enumerate((side, number) for side in ("left", "right") for number in range(2)):
+        frame, truth = data[index], shot[number][side]
+        np.testing.assert_allclose(frame.depth.values, truth.depth.values, atol=0.5)
+        np.testing.assert_allclose(frame.camera.K, truth.camera.K, rtol=1e-9)
+        grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame.image, truth.image)]
+        assert abs(grey[0] - grey[1]).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("line", "id"),
+    [
+        ("rectified08/image01/0000000003.jpg", "rectified08/left/000003"),
+        ("data/rectified08/image02/0000000003.jpg", "rectified08/right/000003"),
+        ("rectified23 4 l", "rectified23/left/000004"),
+    ],
+)
+def test_lines_of_lists(line: str, id: str, videos: Path) -> None:
+    assert str(Hamlyn(videos).parse(line)) == id
+
+
+def test_what_is_missing_is_named(videos: Path) -> None:
+    data, folder = Hamlyn(videos), videos / "rectified08"
+    with pytest.raises(InputError, match=r"is not rectified01/image01/0000000000\.jpg, nor 'rectified01 0 l'"):
+        data.parse("image01/0000000003.jpg")
+    (folder / "depth01/0000000003.png").unlink()
+    with pytest.raises(InputError, match=r"rectified08/depth01/0000000003\.png: no such file"):
+        data[0]
+    (folder / "intrinsics.txt").write_text("1 2 3")
+    with pytest.raises(InputError, match=r"intrinsics\.txt: holds 3 numbers, not a camera matrix of 3x4 or 3x3"):
+        data[1]
+    with pytest.raises(InputError, match="holds no frame of hamlyn, split all22"):
+        Hamlyn(folder)

@@ -9,7 +9,8 @@ import pytest
 
 from common.reprojection import reprojected
 from common.rigs import rigs
-from leadline.data.servct import ServCtLayout
+from leadline.data.servct import ServCt, ServCtLayout
+from leadline.errors import InputError
 from leadline.rig import Rig
 
 
@@ -111,3 +112,93 @@ def test_what_is_unknown_or_hidden_is_marked(shot: list[Rig], tmp_path: Path) ->
 def test_pictures(root: Path, shot: list[Rig]) -> None:
     for name, side in (("Left_rectified", "left"), ("Right_rectified", "right")):
         np.testing.assert_array_equal(read(root, name)[..., ::-1], np.rint(shot[0][side].image * 255))
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), values)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """The other names of the references, and a second truth of the second experiment."""
+    for experiment, stem in ((1, "001"), (2, "009")):
+        folder = tmp_path / "SERV-CT" / f"Experiment_{experiment}"
+        for side, letter, value in (("Left", "L", 50), ("Right", "R", 90)):
+            write(folder / f"{side}_rectified/{stem}.png", np.full((4, 6, 3), (1, 2, value), np.uint8))
+            write(folder / f"Ground_truth_CT/Depth{letter}/{stem}.png", np.full((4, 6), value * 256 + 64, np.uint16))
+            if experiment == 2:
+                write(folder / f"Ground_truth_RGB/Depth{letter}/{stem}.png", np.full((4, 6), 20 * 256, np.uint16))
+        calibration = {
+            "P1": {"type_id": "opencv-matrix", "rows": 3, "cols": 4, "dt": "d",
+                   "data": [770.0, 0, 3, 0, 0, 771, 2, 0, 0, 0, 1, 0]},
+            "P2": {"type_id": "opencv-matrix", "rows": 3, "cols": 4, "dt": "d",
+                   "data": [770.0, 0, 4, -3850, 0, 771, 2, 0, 0, 0, 1, 0]},
+        }  # fmt: skip
+        (folder / "Rectified_calibration").mkdir()
+        (folder / f"Rectified_calibration/{stem}.json").write_text(json.dumps(calibration))
+    codes = np.full((4, 6), 70 * 256, np.uint16)
+    codes[1, 2] = 0
+    write(tmp_path / "SERV-CT/Experiment_1/Ground_truth_CT/DepthL/001.png", codes)
+    return tmp_path
+
+
+def test_pairs_are_read(release: Path) -> None:
+    data = ServCt(release)
+    assert [str(id) for id in data.ids] == ["Experiment_1/001/left/000001", "Experiment_2/009/left/000009"]
+    frame = data[0]
+    np.testing.assert_allclose(frame.image[0, 0] * 255, [50, 2, 1], atol=1e-4)
+    assert frame.depth.unit == "mm"
+    assert frame.depth.values[0, 0] == 70
+    assert np.argwhere(~frame.depth.valid).tolist() == [[1, 2]]
+    assert data[1].depth.values[0, 0] == 50.25
+    assert (frame.camera.fx, frame.camera.fy, frame.camera.cx, frame.camera.cy) == (770, 771, 3, 2)
+    assert data.neighbour(data.ids[0], 1) is None
+    both = ServCt(release, "all")
+    assert len(both) == 4
+    right = both.rig(both.instants()[0])["right"]
+    assert (right.depth.values[0, 0], right.camera.cx) == (90.25, 4)
+    # a point is seen 3850 / z pixels further left, and one further right for the principal point
+    moved = np.linalg.inv(right.pose) @ [0, 0, 77, 1]
+    np.testing.assert_allclose(right.camera.project(moved[:3])[0], [770 * -5 / 77 + 4, 2])
+
+
+def test_structured_light_is_of_the_second_experiment_only(release: Path) -> None:
+    data = ServCt(release, truth="rgb")
+    assert data[0].depth is None
+    assert (data[1].depth.values == 20).all()
+    assert len(data.files(data.ids[0])) == 2
+    assert data.files(data.ids[1])[2].is_file()
+
+
+def test_what_the_writer_writes_is_read(root: Path, shot: list[Rig]) -> None:
+    data = ServCt(root, "all")
+    assert len(data) == 8
+    for index, (rig, side) in enumerate((rig, side) for rig in shot for side in ("left", "right")):
+        frame, truth = data[index], rig[side]
+        np.testing.assert_allclose(frame.depth.values, truth.depth.values, atol=1 / 512 + 1e-4)
+        np.testing.assert_array_equal(frame.depth.valid, truth.depth.valid)
+        np.testing.assert_allclose(frame.camera.K, truth.camera.K)
+        np.testing.assert_allclose(frame.pose, np.linalg.inv(rig["left"].pose) @ truth.pose, atol=1e-9)
+        np.testing.assert_allclose(frame.image, truth.image, atol=1e-6)
+        assert all(path.is_file() for path in data.files(data.ids[index]))
+
+
+def test_a_list_of_files_is_a_split(release: Path) -> None:
+    (release / "mine.txt").write_text("Experiment_2/Right_rectified/009.png\n")
+    assert [str(id) for id in ServCt(release, str(release / "mine.txt")).ids] == ["Experiment_2/009/right/000009"]
+    (release / "mine.txt").write_text("009.png\n")
+    with pytest.raises(InputError, match=r"mine\.txt: line 1, '009\.png': is not Experiment_1/Left_rectified/001\.png"):
+        ServCt(release, str(release / "mine.txt"))
+
+
+def test_what_is_missing_is_named(release: Path, tmp_path: Path) -> None:
+    data, folder = ServCt(release), release / "SERV-CT/Experiment_1"
+    (folder / "Ground_truth_CT/DepthL/001.png").unlink()
+    with pytest.raises(InputError, match=r"Reference_CT/DepthL/001\.png: no such file"):
+        data[0]
+    (folder / "Rectified_calibration/001.json").write_text('{"P1": {"data": [1, 2]}}')
+    with pytest.raises(InputError, match=r"001\.json: P1 should be OpenCV's matrix of 3x4 numbers"):
+        data.camera(data.ids[0])
+    with pytest.raises(InputError, match="holds no frame of servct"):
+        ServCt(folder / "Left_rectified")

@@ -5,16 +5,27 @@ Encodings as in the authors' renderer, github.com/DurrLab/C3VD, render/Render.cu
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from leadline.camera import Omnidirectional
+from leadline.camera import Camera, Omnidirectional
+from leadline.data.dataset import NONE, DataSet
 from leadline.data.layout import Layout, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.io.atomic import write_numbers
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.inputs import natural_key
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers, read_text
 from leadline.rig import Mount, Rig
 
 #: Depth at and above this, in mm, is written as this.
@@ -38,6 +49,237 @@ VIDEOS = tuple(
 )
 
 
+#: Frames a second.
+RATE = 30.0
+#: The Olympus CF-HQ190L of the first release.
+CAMERA = Omnidirectional(
+    1350,
+    1080,
+    cx=678.544839263292,
+    cy=542.975887548343,
+    a0=769.243600037458,
+    a2=-0.000812770624150226,
+    a3=6.25674244578925e-07,
+    a4=-1.19662182144280e-09,
+    c=0.999986882249990,
+    d=0.00288273829525059,
+    e=-0.00296316513429569,
+)
+#: Parts of the colon, as the first release calls them and as the second one does.
+PARTS = {"cecum": "cecum", "desc": "descending", "sigmoid": "sigmoid", "trans": "transverse"}
+
+
+class C3vd(DataSet):
+    """Frames of C3VD and C3VDv2 (Golhar et al., arXiv 2506.24074), see :class:`C3vdLayout` for the encodings.
+
+    The folder is that of all videos, of their kinds (``registered_videos``), or one video. Of each video are read:
+
+    - first release: ``N_color.png`` or ``%04d_color.png``, ``%04d_depth.tiff``, ``%04d_normals.tiff``,
+      ``%04d_flow.tiff``, ``pose.txt``;
+    - second release: the same in ``rgb/%04d.png``, ``depth``, ``normals``, ``optical_flow``. Videos are called
+      ``c1_cecum_t1_v1``, and those of the first one ``c0_cecum_t2_v1`` for ``cecum_t2_a``; lists find both.
+
+    Videos that were not registered, of deformation and of screening, have images, and poses where the camera moved. A
+    ``camera_intrinsics.txt`` in a video's folder or above, up to the root, is believed: a name and a number for each
+    parameter of the model; else the camera is :data:`CAMERA`, resized to the image.
+
+    Besides the options of :class:`DataSet` it has:
+
+    Args:
+        normals: read them too; NaN where nothing is seen.
+        flow: read it too, as ``backward_flow``; NaN where nothing is seen there, or it is beyond 20 pixels.
+    """
+
+    name = "c3vd"
+    source = "C3VD: Bobrow et al., MedIA 2023; C3VDv2: Golhar et al., arXiv 2506.24074"
+    licence = "CC BY-NC-SA 4.0 (C3VDv2's own videos CC BY 4.0)"
+    splits = {
+        "registered": "every frame that has depth",
+        "pdc-test": "1171 frames of three videos, the test list of PDC-Depth",
+        "all": "every frame of every video",
+    }
+    truths = {"rendered": "z-depth of the registered model, below 100 mm"}
+    tree = {
+        "**/*_color.png": "images, first release (optional)",
+        "**/rgb/????.png": "images, second release (optional)",
+        "**/????_depth.tiff": "depth, 16 bits, 65535 for 100 mm; both ends unknown",
+        "**/????_normals.tiff": "normals, 16 bits (optional)",
+        "**/????_flow.tiff": "flow to the frame before, 16 bits (optional)",
+        "**/????_occlusion.*": "what hides something (optional)",
+        "**/????_diffuse.png": "diffuse reflection (optional)",
+        "**/pose.txt": "4x4 camera-to-world of every frame, mm, column by column",
+        "**/coverage_mesh.*": "the model, and what of it is seen (optional)",
+        "**/camera_intrinsics.txt": "parameters of the camera (optional)",
+        "README*": "what the authors say (optional)",
+        "*.xlsx": "what is in each video (optional)",
+    }
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str | None = None,
+        truth: str | None = None,
+        mask: str = "none",
+        drop_highlights: bool = False,
+        every: int = 1,
+        normals: bool = False,
+        flow: bool = False,
+    ) -> None:
+        self.normals = normals
+        self.flow = flow
+        self._images: dict[str, dict[int, Path]] = {}
+        self._with_depth: dict[str, bool] = {}
+        self._poses: dict[str, np.ndarray | None] = {}
+        self._cameras: dict[Path, Omnidirectional] = {}
+        super().__init__(root, split, truth, mask, drop_highlights, every)
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        if split == "pdc-test" and self._videos:
+            return [replace(id, sequence=self._called(id.sequence)) for id in self._shipped(split)]
+        return [
+            FrameId(name, number)
+            for name in self._videos
+            if split == "all" or self._registered(name)
+            for number in sorted(self._numbered(name))
+        ]
+
+    @cached_property
+    def _videos(self) -> dict[str, Path]:
+        """Folders of videos by their names."""
+        found = {
+            path.parent
+            for deep in ("", "*/", "*/*/")
+            for file in ("pose.txt", "rgb")
+            for path in self.root.glob(deep + file)
+        }
+        return {
+            (self.root.resolve() if path == self.root else path).name: path for path in sorted(found, key=natural_key)
+        }
+
+    def _called(self, name: str) -> str:
+        """What a video of the first release is called here."""
+        old = re.fullmatch(r"([a-z]+)_t(\d)_([a-c])", name)
+        new = re.fullmatch(r"c0_([a-z]+)_t(\d)_v([1-3])", name)
+        other = name
+        if old and old[1] in PARTS:
+            other = f"c0_{PARTS[old[1]]}_t{old[2]}_v{'abc'.index(old[3]) + 1}"
+        elif new:
+            part = next((short for short, full in PARTS.items() if full == new[1]), new[1])
+            other = f"{part}_t{new[2]}_{'abc'[int(new[3]) - 1]}"
+        return other if name not in self._videos and other in self._videos else name
+
+    def _folder(self, id: FrameId) -> Path:
+        return self._videos.get(id.sequence, self.root / id.sequence)
+
+    def _numbered(self, name: str) -> dict[int, Path]:
+        """Images of a video by their numbers."""
+        if name not in self._images:
+            folder = self._videos.get(name, self.root / name)
+            files = [*folder.glob("*_color.png"), *(folder / "rgb").glob("*.png")]
+            numbered = {file.stem.removesuffix("_color"): file for file in files}
+            self._images[name] = {int(stem): file for stem, file in numbered.items() if stem.isdigit()}
+        return self._images[name]
+
+    def _registered(self, name: str) -> bool:
+        """Whether a video has depth; one that is not there should have."""
+        if name not in self._with_depth:
+            folder = self._videos.get(name)
+            depths = folder and ((folder / "depth").is_dir() or next(folder.glob("*_depth.tiff"), None))
+            self._with_depth[name] = folder is None or bool(depths)
+        return self._with_depth[name]
+
+    def parse(self, line: str) -> FrameId:
+        """``cecum_t2_a 0001 l``, ``cecum_t2_a/0001_color.png`` or ``c1_cecum_t1_v1/rgb/0001.png`` in any folder."""
+        match = re.fullmatch(r"(?:\S*/)?([^\s/]+)[/\s]+(\d+)(?:_color)?(?:\.png)?(?:\s+l)?", line.replace("/rgb/", "/"))
+        if not match:
+            raise InputError("is not 'cecum_t2_a 0001 l', nor cecum_t2_a/0001_color.png")
+        return FrameId(self._called(match[1]), int(match[2]))
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._numbered(id.sequence).get(id.number, self._folder(id) / f"{id.number:04d}_color.png")
+
+    def _file(self, id: FrameId, what: str, folder: str) -> Path:
+        own = self._folder(id) / folder
+        return (own if own.is_dir() else own.parent) / f"{id.number:04d}_{what}.tiff"
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        wanted = [self.image(id)]
+        if self.truth != NONE and self._registered(id.sequence):
+            wanted.append(self._file(id, "depth", "depth"))
+        return wanted
+
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In mm, below 100; None of videos that were not registered."""
+        if not self._registered(id.sequence):
+            return None
+        values = read_raster(self._file(id, "depth", "depth"))
+        valid = (values > 0) & (values < 65535)
+        return DepthMap(values * np.float32(FARTHEST / 65535), Kind("depth", "nothing"), "mm", valid)
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        height, width = image_size(self.image(id))
+        folder = self._folder(id)
+        for place in (folder, *folder.parents):
+            if (file := place / "camera_intrinsics.txt").is_file():
+                if file not in self._cameras:
+                    self._cameras[file] = _intrinsics(file)
+                return self._cameras[file].resize(height, width)
+            if place == self.root:
+                break
+        return CAMERA.resize(height, width)
+
+    def pose(self, id: FrameId) -> np.ndarray | None:
+        """See :meth:`DataSet.pose`, in mm; matrices that are stored row by row are told by their last column."""
+        file = self._folder(id) / "pose.txt"
+        if id.sequence not in self._poses:
+            poses = read_numbers(file, (-1, 4, 4)) if file.is_file() else None
+            if poses is not None and not poses[:, :3, 3].any():
+                poses = poses.swapaxes(1, 2)
+            self._poses[id.sequence] = poses
+        found = self._poses[id.sequence]
+        if found is None:
+            return None
+        if id.number >= len(found):
+            raise InputError(f"{file}: has {len(found)} lines, none for frame {id.number}")
+        return found[id.number]
+
+    def time(self, id: FrameId) -> float:
+        """At 30 frames a second."""
+        return id.number / RATE
+
+    def more(self, id: FrameId) -> dict[str, Any]:
+        """Normals and flow, where they are asked for and the video has them; the first frame has no flow."""
+        found: dict[str, Any] = {}
+        if self.normals and (file := self._file(id, "normals", "normals")).is_file():
+            codes = read_raster(file)
+            values = codes.astype(np.float32) / np.float32(65535 / 2) - 1
+            values /= np.maximum(np.linalg.norm(values, axis=2, keepdims=True), np.float32(1e-6))
+            found["normals"] = np.where(codes.any(axis=2, keepdims=True), values, np.float32(np.nan))
+        if self.flow and (file := self._file(id, "flow", "optical_flow")).is_file():
+            codes = read_raster(file)[..., :2]
+            inside = ((codes > 0) & (codes < 65535)).all(axis=2, keepdims=True)
+            values = codes.astype(np.float32) * np.float32(2 * FASTEST / 65535) - np.float32(FASTEST)
+            found["backward_flow"] = np.where(inside, values, np.float32(np.nan))
+        return found
+
+
+def _intrinsics(file: Path) -> Omnidirectional:
+    """Of a text with a name and a number for each parameter."""
+    text, names = read_text(file), ("width", "height", "cx", "cy", "a0", "a2", "a3", "a4", "c", "d", "e")
+    found = {name: re.search(rf"\b{name}\b\W*?([-+]?\.?\d[\d.]*(?:[eE][-+]?\d+)?)", text) for name in names}
+    values = {name: float(match[1]) for name, match in found.items() if match}
+    if len(values) < len(names):
+        raise InputError(
+            f"{file}: should hold a number for each of {', '.join(names)}; "
+            "without the file the camera is that of the first release"
+        )
+    return Omnidirectional(int(values.pop("width")), int(values.pop("height")), **values)
+
+
 class C3vdLayout(Layout):
     """A folder for each video, called as the real ones; after those 22 the names start again with ``_2``.
 
@@ -56,25 +298,12 @@ class C3vdLayout(Layout):
 
     name = "c3vd"
     worlds = ("tract",)
-    rate = 30.0
+    rate = RATE
     flow = True
 
     def mounts(self) -> Mapping[str, Mount]:
-        """The Olympus CF-HQ190L: 1350x1080."""
-        camera = Omnidirectional(
-            1350,
-            1080,
-            cx=678.544839263292,
-            cy=542.975887548343,
-            a0=769.243600037458,
-            a2=-0.000812770624150226,
-            a3=6.25674244578925e-07,
-            a4=-1.19662182144280e-09,
-            c=0.999986882249990,
-            d=0.00288273829525059,
-            e=-0.00296316513429569,
-        )
-        return {"camera": Mount(camera, np.eye(4))}
+        """The colonoscope: 1350x1080."""
+        return {"camera": Mount(CAMERA, np.eye(4))}
 
     def write_clip(self, root: Path, number: int, rigs: Sequence[Rig]) -> list[Path]:
         """Write one video.

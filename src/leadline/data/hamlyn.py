@@ -5,21 +5,135 @@ From Recasens et al., "Endo-Depth-and-Motion" (RA-L 2021, arXiv 2103.16525).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import NONE, DataSet
 from leadline.data.layout import Layout, codes, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.geometry.poses import compose
 from leadline.io.atomic import write_numbers
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers
 from leadline.rig import Mount, Rig
 
 #: Its first sequences; from here on, with 14, none is left out.
 FIRST = (1, 4, 5, 6, 8, 9, 11, 12)
+
+
+#: Frames a second of its videos.
+RATE = 25.0
+#: What the files call each camera.
+EYES = {"left": "01", "right": "02"}
+
+
+class Hamlyn(DataSet):
+    """Frames of the rectified Hamlyn videos, whole, see :class:`HamlynLayout` for the files; images may be PNG too.
+
+    The folder is that of all sequences. Depth may be missing on the right side.
+    """
+
+    name = "hamlyn"
+    source = "Hamlyn: Recasens et al., RA-L 2021"
+    licence = "research only"
+    splits = {
+        "all22": "the left images of the 22 sequences",
+        "video21": "the left images of all of these but rectified08, for video",
+        "video5": "the left images of rectified23 to rectified27, for video",
+        "all": "the left and right images of every sequence there is",
+    }
+    truths = {"stereo": "z-depth by stereo matching, whole mm, up to 300"}
+    tree = {
+        "rectified??/image01/*": "left images",
+        "rectified??/image02/*": "right images",
+        "rectified??/depth01/*.png": "depth of the left, 16 bits, mm; 0 unknown",
+        "rectified??/depth02/*.png": "depth of the right (optional)",
+        "rectified??/intrinsics.txt": "3x4, of both",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        found = sorted(path.name for path in self.root.glob("rectified??") if path.name[-2:].isdigit())
+        wanted = {
+            "all22": {f"rectified{number:02d}" for number in (*FIRST, *range(14, 28))},
+            "video21": {f"rectified{number:02d}" for number in (*FIRST, *range(14, 28)) if number != 8},
+            "video5": {f"rectified{number}" for number in range(23, 28)},
+        }.get(split, found)
+        cameras = EYES if split == "all" else ("left",)
+        return [
+            FrameId(name, number, camera)
+            for name in found
+            if name in wanted
+            for camera in cameras
+            for number in sorted(self._images(name, camera))
+        ]
+
+    @cached_property
+    def _listed_images(self) -> dict[tuple[str, str], dict[int, Path]]:
+        return {}
+
+    def _images(self, sequence: str, camera: str) -> dict[int, Path]:
+        """Images of a camera by their numbers."""
+        if (sequence, camera) not in self._listed_images:
+            folder = self.root / sequence / f"image{EYES[camera]}"
+            self._listed_images[sequence, camera] = {
+                int(path.stem): path
+                for path in folder.glob("??????????.*")
+                if path.suffix in (".jpg", ".png") and path.stem.isdigit()
+            }
+        return self._listed_images[sequence, camera]
+
+    def parse(self, line: str) -> FrameId:
+        """``rectified01/image01/0000000000.jpg`` or ``rectified01 0 l``."""
+        match = re.match(r"(?:.*/)?(rectified\d\d)(?:/image0([12])/|[/\s]+)(\d+)(?:\.\w+)?(?:\s+([lr]))?$", line)
+        if not match:
+            raise InputError("is not rectified01/image01/0000000000.jpg, nor 'rectified01 0 l'")
+        return FrameId(match[1], int(match[3]), "right" if match[2] == "2" or match[4] == "r" else "left")
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        missing = self.root / id.sequence / f"image{EYES[id.camera]}" / f"{id.number:010d}.jpg"
+        return self._images(id.sequence, id.camera).get(id.number, missing)
+
+    def _depth_file(self, id: FrameId) -> Path:
+        return self.root / id.sequence / f"depth{EYES[id.camera]}" / f"{id.number:010d}.png"
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        needed = [self.image(id), self.root / id.sequence / "intrinsics.txt"]
+        return needed if self.truth == NONE or self._unmeasured(id) else [*needed, self._depth_file(id)]
+
+    def _unmeasured(self, id: FrameId) -> bool:
+        return id.camera == "right" and not self._depth_file(id).parent.is_dir()
+
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In mm; None on the right where that side has no depth."""
+        if self._unmeasured(id):
+            return None
+        return DepthMap(read_raster(self._depth_file(id)).astype(np.float32), Kind("depth", "nothing"), "mm")
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        height, width = image_size(self.image(id))
+        file = self.root / id.sequence / "intrinsics.txt"
+        numbers = read_numbers(file)
+        if numbers.size not in (9, 12):
+            raise InputError(f"{file}: holds {numbers.size} numbers, not a camera matrix of 3x4 or 3x3")
+        matrix = numbers.reshape(3, -1)
+        fx, fy, cx, cy = (float(matrix[place]) for place in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        return Pinhole(width, height, fx, fy, cx, cy)
+
+    def time(self, id: FrameId) -> float:
+        """At 25 frames a second."""
+        return id.number / RATE
 
 
 class HamlynLayout(Layout):
@@ -34,7 +148,7 @@ class HamlynLayout(Layout):
 
     name = "hamlyn"
     worlds = ("tract",)
-    rate = 25.0
+    rate = RATE
 
     def mounts(self) -> Mapping[str, Mount]:
         """720x288, the size of most sequences and the one that others crop, 5.4 mm apart."""

@@ -2,25 +2,139 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import NONE, DataSet
 from leadline.data.layout import Layout, codes, known, z_depth
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.lift import reproject
 from leadline.geometry.poses import compose, relative
 from leadline.io.atomic import write_json
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_json
 from leadline.rig import Mount, Rig
 
 #: Colours of the occlusion images.
 NO_SURFACE, OUTSIDE, HIDDEN = (0, 0, 255), (255, 255, 0), (255, 0, 0)
 #: Depth that differs by more than this, as a part of it, is another surface.
 SAME = 0.03
+
+
+class ServCt(DataSet):
+    """Stereo pairs of SERV-CT, see :class:`ServCtLayout` for the files.
+
+    The folder is the one that ``Experiment_1`` and ``Experiment_2`` are in, or one above. The folders of references
+    are called ``Reference_CT`` or ``Ground_truth_CT``, depending on the release. Each pair is a sequence of its own,
+    for how the endoscope moved between two of them is not known; the world is the left camera.
+    """
+
+    name = "servct"
+    source = "SERV-CT: Edwards et al., MedIA 2022"
+    licence = "research only"
+    splits = {
+        "test": "the 16 left images",
+        "all": "the left and right images",
+    }
+    truths = {
+        "ct": "z-depth from a CT scan",
+        "rgb": "z-depth from a structured light scan, of Experiment_2 only",
+    }
+    tree = {
+        "**/Experiment_?/Left_rectified/*.png": "left images",
+        "**/Experiment_?/Right_rectified/*.png": "right images",
+        "**/Experiment_?/*_CT/Depth[LR]/*.png": "depth, 16 bits, mm times 256; 0 unknown",
+        "**/Experiment_?/*_RGB/Depth[LR]/*.png": "the same by structured light (optional)",
+        "**/Experiment_?/*/Disparity/*.png": "disparity (optional)",
+        "**/Experiment_?/*/Occlusion[LR]/*.png": "what the other camera does not see (optional)",
+        "**/Experiment_?/Rectified_calibration/*.json": "P1, P2, Q, mm",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        cameras = ("left", "right") if split == "all" else ("left",)
+        return [
+            FrameId(f"{folder.name}/{path.stem}", int(path.stem), camera)
+            for folder in self._experiments.values()
+            for path in sorted((folder / "Left_rectified").glob("*.png"))
+            for camera in cameras
+        ]
+
+    @cached_property
+    def _experiments(self) -> dict[str, Path]:
+        found = {path.name: path for pattern in ("Experiment_?", "*/Experiment_?") for path in self.root.glob(pattern)}
+        return dict(sorted(found.items()))
+
+    def parse(self, line: str) -> FrameId:
+        """``Experiment_1/Left_rectified/001.png``, whatever follows."""
+        match = re.match(r"(?:.*/)?(Experiment_\d)/(Left|Right)_rectified/(\d+)", line)
+        if not match:
+            raise InputError("is not Experiment_1/Left_rectified/001.png")
+        return FrameId(f"{match[1]}/{match[3]}", int(match[3]), match[2].lower())
+
+    def _file(self, id: FrameId, folder: str, suffix: str) -> Path:
+        experiment, _, stem = id.sequence.partition("/")
+        return self._experiments.get(experiment, self.root / experiment) / folder / f"{stem}{suffix}"
+
+    def _depth_file(self, id: FrameId) -> Path:
+        kinds = (f"{name}_{self.truth.upper()}/Depth{id.camera[0].upper()}" for name in ("Reference", "Ground_truth"))
+        reference, truth = (self._file(id, kind, ".png") for kind in kinds)
+        return truth if truth.is_file() else reference
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._file(id, f"{id.camera.title()}_rectified", ".png")
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        needed = [self.image(id), self._file(id, "Rectified_calibration", ".json")]
+        return needed if self.truth == NONE or self._unmeasured(id) else [*needed, self._depth_file(id)]
+
+    def _unmeasured(self, id: FrameId) -> bool:
+        return self.truth == "rgb" and not id.sequence.startswith("Experiment_2")
+
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In mm; None of Experiment_1 by structured light."""
+        if self._unmeasured(id):
+            return None
+        return DepthMap(read_raster(self._depth_file(id)) / np.float32(256), Kind("depth", "nothing"), "mm")
+
+    def _projection(self, id: FrameId, key: str) -> np.ndarray:
+        file = self._file(id, "Rectified_calibration", ".json")
+        stored = read_json(file)
+        try:
+            return np.array(stored[key]["data"], float).reshape(3, 4)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{file}: {key} should be OpenCV's matrix of 3x4 numbers ({type(error).__name__}: {error})"
+            ) from None
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        height, width = image_size(self.image(id))
+        matrix = self._projection(id, "P1" if id.camera == "left" else "P2")
+        fx, fy, cx, cy = (float(matrix[place]) for place in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        return Pinhole(width, height, fx, fy, cx, cy)
+
+    def pose(self, id: FrameId) -> np.ndarray:
+        """The world is the pair's left camera, in mm."""
+        if id.camera == "left":
+            return np.eye(4)
+        matrix = self._projection(id, "P2")
+        return compose(np.eye(3), -np.linalg.solve(matrix[:, :3], matrix[:, 3]))
+
+    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
+        """Stills have none but themselves."""
+        return id if offset == 0 else None
 
 
 class ServCtLayout(Layout):

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from leadline.camera import Pinhole
+from leadline.camera import Camera, Pinhole
+from leadline.data.dataset import NONE, DataSet
 from leadline.data.layout import Layout, known, z_depth
-from leadline.geometry.poses import matrix_to_quaternion
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
+from leadline.geometry.poses import compose, matrix_to_quaternion, quaternion_to_matrix
 from leadline.io.atomic import write_numbers
-from leadline.io.images import write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size, write_image
+from leadline.io.inputs import natural_key
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers
 from leadline.rig import Mount, Rig
 
 #: The colons, the letter of their trajectories, and the number of the first clip that is written as one of theirs.
@@ -23,6 +31,131 @@ CENTIMETRE = 10.0
 FARTHEST = 20.0
 #: OpenCV's axes and Unity's, left-handed with y up: a camera's and the world's alike.
 UNITY = np.diag([1.0, -1.0, 1.0, 1.0])
+
+
+#: Of all three colons.
+CAMERA = Pinhole(475, 475, 227.60416, 227.60416, 237.5, 237.5)
+#: Frames a second that its trajectories are taken to have.
+RATE = 30.0
+#: Trajectories of the challenge's splits; the rest is for training.
+TEST = {"S5", "S10", "S15", "B5", "B10", "B15", "O1", "O2", "O3"}
+VALIDATION = {"S4", "S9", "S14", "B4", "B9", "B14"}
+
+
+class Simcol3d(DataSet):
+    """Frames of SimCol3D, see :class:`Simcol3dLayout` for the files.
+
+    The folder is that of all colons, or of one. Depth and poses are in cm. A trajectory without the files of its poses
+    has none; without ``cam.txt`` the camera is :data:`CAMERA`. Frames 59 to 61 of S14 are known to be bad: some leave
+    them out of validation, here they stay.
+    """
+
+    name = "simcol3d"
+    source = "SimCol3D: Rau et al., arXiv 2307.11261"
+    licence = "CC BY-NC-SA 4.0"
+    splits = {
+        "test": "the challenge's nine trajectories, three of each colon, 9009 frames",
+        "val": "six trajectories, three of colon I and II each",
+        "train": "the other eighteen",
+        "all": "every trajectory there is",
+    }
+    truths = {"rendered": "z-depth in 255 steps up to 20 cm"}
+    tree = {
+        "**/Frames_*/FrameBuffer_????.png": "images",
+        "**/Frames_*/Depth_????.png": "depth, 16 bits, 65280 for 20 cm; 0 unknown",
+        "**/SavedPosition_*.txt": "x y z of every frame, cm (optional)",
+        "**/SavedRotationQuaternion_*.txt": "x y z w of every frame (optional)",
+        "**/cam.txt": "intrinsics (optional)",
+        "misc/*": "lists and scripts (optional)",
+        "*.txt": "what the authors say (optional)",
+    }
+
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        return [
+            FrameId(sequence, int(path.stem[12:]))
+            for sequence in self._sequences
+            if split in ("all", _split(sequence))
+            for path in sorted((self.root / sequence).glob("FrameBuffer_????.png"))
+        ]
+
+    @cached_property
+    def _sequences(self) -> list[str]:
+        found = [path for pattern in ("Frames_*", "*/Frames_*") for path in self.root.glob(pattern) if path.is_dir()]
+        return [path.relative_to(self.root).as_posix() for path in sorted(found, key=natural_key)]
+
+    def parse(self, line: str) -> FrameId:
+        """``SyntheticColon_I/Frames_S5/FrameBuffer_0000.png`` or ``SyntheticColon_I/Frames_S5/ 0 l``."""
+        match = re.fullmatch(r"(\S*Frames_[A-Z]\d+)/?(?:/FrameBuffer_|\s+)(\d+)(?:\.png)?(?:\s+l)?", line)
+        if not match:
+            raise InputError(
+                "is not SyntheticColon_I/Frames_S5/FrameBuffer_0000.png, nor 'SyntheticColon_I/Frames_S5 0'"
+            )
+        return FrameId(match[1], int(match[2]))
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self.root / id.sequence / f"FrameBuffer_{id.number:04d}.png"
+
+    def _depth_file(self, id: FrameId) -> Path:
+        return self.root / id.sequence / f"Depth_{id.number:04d}.png"
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        return [self.image(id)] if self.truth == NONE else [self.image(id), self._depth_file(id)]
+
+    def depth(self, id: FrameId) -> DepthMap:
+        """In cm; what is farther than 20 cm has 20 cm."""
+        values = read_raster(self._depth_file(id)).astype(np.float32)
+        return DepthMap(values * np.float32(FARTHEST / 255 / 256), Kind("depth", "nothing"), "cm")
+
+    def camera(self, id: FrameId) -> Camera:
+        """See :meth:`DataSet.camera`."""
+        height, width = image_size(self.image(id))
+        file = (self.root / id.sequence).parent / "cam.txt"
+        if not file.is_file():
+            return CAMERA.resize(height, width)
+        fx, _, fy, _, cx, cy, *_ = read_numbers(file, (9,)).tolist()
+        return Pinhole(width, height, fx, fy, cx, cy)
+
+    @cached_property
+    def _trajectories(self) -> dict[str, np.ndarray | None]:
+        return {}
+
+    def pose(self, id: FrameId) -> np.ndarray | None:
+        """See :meth:`DataSet.pose`, in cm."""
+        if id.sequence not in self._trajectories:
+            self._trajectories[id.sequence] = self._trajectory(id.sequence)
+        poses = self._trajectories[id.sequence]
+        if poses is None:
+            return None
+        if id.number >= len(poses):
+            raise InputError(f"{self._tables(id.sequence)[0]}: has {len(poses)} lines, none for frame {id.number}")
+        return poses[id.number]
+
+    def _tables(self, sequence: str) -> list[Path]:
+        folder = self.root / sequence
+        trajectory = folder.name.removeprefix("Frames_")
+        return [folder.parent / f"{what}_{trajectory}.txt" for what in ("SavedPosition", "SavedRotationQuaternion")]
+
+    def _trajectory(self, sequence: str) -> np.ndarray | None:
+        """(N, 4, 4) camera-to-world of all frames."""
+        tables = self._tables(sequence)
+        if not any(table.is_file() for table in tables):
+            return None
+        positions, rotations = (read_numbers(table, (-1, size)) for table, size in zip(tables, (3, 4), strict=True))
+        if len(positions) != len(rotations):
+            raise InputError(f"{tables[1]}: has {len(rotations)} lines, but {tables[0].name} has {len(positions)}")
+        return UNITY @ compose(quaternion_to_matrix(rotations), positions) @ UNITY
+
+    def time(self, id: FrameId) -> float:
+        """At 30 frames a second, for the trajectories have no times."""
+        return id.number / RATE
+
+
+def _split(sequence: str) -> str:
+    trajectory = sequence.rpartition("Frames_")[2]
+    return "test" if trajectory in TEST else "val" if trajectory in VALIDATION else "train"
 
 
 class Simcol3dLayout(Layout):
@@ -39,12 +172,11 @@ class Simcol3dLayout(Layout):
 
     name = "simcol3d"
     worlds = ("tract",)
-    rate = 30.0
+    rate = RATE
 
     def mounts(self) -> Mapping[str, Mount]:
         """475x475, with the numbers of its cam.txt: fx = fy = 227.60416 and cx = cy = 237.5."""
-        camera = Pinhole(475, 475, 227.60416, 227.60416, 237.5, 237.5)
-        return {"camera": Mount(camera, np.eye(4))}
+        return {"camera": Mount(CAMERA, np.eye(4))}
 
     def write_clip(self, root: Path, number: int, rigs: Sequence[Rig]) -> list[Path]:
         """Write one trajectory.
