@@ -8,9 +8,11 @@ import tifffile
 from PIL import Image
 
 from leadline.camera import Pinhole
-from leadline.data.folder import DepthFormat, Folder, write_frames
+from leadline.data.dataset import open_dataset
+from leadline.data.folder import DepthFormat, Folder, adjacent, numbered, write_frames
 from leadline.data.images import Images, open_mask
 from leadline.data.inputs import Inputs
+from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
@@ -158,3 +160,109 @@ def test_depth_to_the_horizon_is_written_exactly(tmp_path):
     assert sorted(path.name for path in (tmp_path / "depths").iterdir()) == ["a.npz", "b.png"]
     np.testing.assert_array_equal(Folder(tmp_path)[0].depth.values, values)
     np.testing.assert_allclose(Folder(tmp_path)[1].depth.values, near.values, atol=50 / 65534)
+
+
+def clip_in(root, truth=True):
+    """Four frames of two sequences with all that is known of them, written as frames are."""
+    rng = np.random.default_rng(1)
+    frames = []
+    for sequence, name in (("a-1", "000002"), ("a-1", "000010"), ("a-1", "000003"), ("b", "7")):
+        values = rng.uniform(2, 9, (12, 16)).astype(np.float32)
+        normals = rng.normal(size=(12, 16, 3)) - (0, 0, 4)
+        image = np.rint(rng.random((12, 16, 3)) * 255).astype(np.float32) / 255
+        pose = np.eye(4)
+        pose[:3, 3] = rng.random(3)
+        camera = Pinhole.from_fov(16, 12, 70)
+        frames.append(Frame(
+            image, DepthMap(values, Kind.parse("metric-depth"), "m", camera=camera), camera, pose, sequence=sequence,
+            name=name, normals=normals / np.linalg.norm(normals, axis=2, keepdims=True), reflective=values > 6,
+            semantics=(values > 4).astype(np.uint8), mask=values < 7, diffuse=image / 2, residual=image + 1,
+            forward_flow=rng.normal(size=(12, 16, 2)), backward_flow=rng.normal(size=(12, 16, 2)),
+        ))  # fmt: skip
+    write_frames(root, frames, truth)
+    return frames
+
+
+def test_a_folder_is_a_data_set(tmp_path):
+    clip_in(tmp_path)
+    frames = open_dataset("folder", tmp_path)
+    assert frames.ids == [FrameId("a-1", 2), FrameId("a-1", 3), FrameId("a-1", 10), FrameId("b", 7)]
+    assert frames.files(frames.ids[3]) == [tmp_path / "images" / "b-7.png", tmp_path / "depths" / "b-7.png"]
+    assert [(frame.sequence, frame.name) for frame in frames.clip(1)] == [
+        ("a-1", "a-1-000002"), ("a-1", "a-1-000003"), ("a-1", "a-1-000010")]  # fmt: skip
+    assert frames.neighbour(frames.ids[2], 1) is None
+    assert frames.depth(frames.ids[0]).camera is None
+    np.testing.assert_array_equal(frames.depth(frames.ids[0]).values, frames[0].depth.values)
+    assert frames.camera(frames.ids[0]) == frames[0].camera == Pinhole.from_fov(16, 12, 70)
+    (tmp_path / "list.txt").write_text("b-7\nimages/a-1-000003.png\n")
+    chosen = open_dataset("folder", tmp_path, split=str(tmp_path / "list.txt"))
+    assert [frame.name for frame in chosen] == ["b-7", "a-1-000003"]
+    assert [path.stem for path in chosen.depth_paths] == ["b-7", "a-1-000003"]
+    assert len({frames.digest, chosen.digest, Folder(tmp_path, every=2).digest}) == 3
+    (tmp_path / "list.txt").write_text("c-7\n")
+    with pytest.raises(InputError, match=r"list\.txt: line 1, 'c-7': .*holds no image of this name"):
+        Folder(tmp_path, split=str(tmp_path / "list.txt"))
+    with pytest.raises(InputError, match="has no frame c/000007; there are 4, a-1/000002 to b/000007"):
+        frames.load(FrameId("c", 7))
+
+
+def test_masks_and_poses_are_read_and_the_rest_where_it_is_wanted(tmp_path):
+    written = clip_in(tmp_path)[0]
+    read, whole = Folder(tmp_path)[0], Folder(tmp_path, extras=True)[0]
+    for frame in (read, whole):
+        np.testing.assert_array_equal(frame.mask, written.mask)
+        np.testing.assert_allclose(frame.pose, written.pose, atol=1e-8)
+    assert read.normals is read.reflective is read.semantics is read.diffuse is read.forward_flow is None
+    for name in ("reflective", "semantics", "diffuse", "residual", "forward_flow", "backward_flow"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(written, name))
+    np.testing.assert_allclose(whole.normals, written.normals, atol=0.01)
+    np.testing.assert_allclose(np.linalg.norm(whole.normals, axis=2), 1, atol=1e-6)
+    (tmp_path / "poses" / "a-1-000002.txt").write_text("1 0 0")
+    with pytest.raises(InputError, match=r"poses/a-1-000002\.txt: holds 3 numbers"):
+        Folder(tmp_path)[0]
+
+
+def test_a_given_mask_and_that_of_the_folder_hold_both(tmp_path):
+    written = clip_in(tmp_path)[0]
+    left = np.zeros((12, 16), np.uint8)
+    left[:, :8] = 255
+    Image.fromarray(left).save(tmp_path / "left.png")
+    np.testing.assert_array_equal(Folder(tmp_path, mask=str(tmp_path / "left.png"))[0].mask, written.mask & (left > 0))
+
+
+def test_images_without_depth_are_enough_where_none_is_wanted(tmp_path, scenes):
+    shutil.copytree(scenes / "images", tmp_path / "images")
+    with pytest.raises(InputError, match="no depth files"):
+        Folder(tmp_path)
+    frames = Folder(tmp_path, truth="none")
+    assert len(frames) == 24
+    assert frames[3].depth is frames[3].camera is None
+    assert frames.files(frames.ids[3]) == [tmp_path / "images" / "003.png"]
+    (tmp_path / "K.txt").write_text("100 0 64 0 100 48 0 0 1")
+    assert Folder(tmp_path, truth="none", intrinsics=tmp_path / "K.txt")[0].camera.fx == 100
+    with pytest.raises(ConfigError, match="truth: folder has no truth 'sensor'"):
+        Folder(scenes, truth="sensor")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["7", "10"], ["000007", "000010"]),
+        (["a-b-7", "a-b-10", "c-7"], ["a-b/000007", "a-b/000010", "c/000007"]),
+        (["cam/7", "cam/a-8"], ["cam/000007", "cam/a/000008"]),
+        (["7", "left"], ["000000", "000001"]),
+        (["07", "7"], ["000000", "000001"]),
+        (["u/x", "u/y", "v/x"], ["u/000000", "u/000001", "v/000000"]),
+        (["-7", "IMG_7"], ["000000", "000001"]),
+    ],
+)
+def test_names_say_which_frames_files_are(names, expected):
+    assert [str(id) for id in numbered(names)] == expected
+
+
+def test_neighbours_are_the_next_ones_there_are():
+    order = [FrameId("a", 1), FrameId("a", 5), FrameId("b", 0)]
+    assert adjacent(order, order[0], 1) == order[1]
+    assert adjacent(order, order[1], 0) == order[1]
+    assert adjacent(order, order[0], -1) is adjacent(order, order[1], 1) is adjacent(order, order[2], -1) is None
+    assert adjacent(order, FrameId("a", 3), 1) is None

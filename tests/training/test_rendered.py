@@ -35,6 +35,8 @@ def test_clips_are_rendered_once_and_are_a_folder(tmp_path, monkeypatch):
     render(more, range(43, 45), 2, frames.paths[0].parents[1], truth=False, processes=1)
     assert len(Rendered(clips=3, frames=2, seed=40, processes=1, **SIZE)) == 6, "other clips in the folder do not count"
     assert len(Rendered(clips=2, frames=2, seed=40, processes=1, **SIZE)) == 4, "another set of clips, another folder"
+    last = Rendered(clips=1, frames=2, seed=44, root=frames.paths[0].parents[1], processes=1, **SIZE)
+    assert [frame.name for frame in last] == ["tract-000044-000000", "tract-000044-000001"], "its own clips only"
 
 
 def test_a_clip_that_was_cut_off_is_rendered_again(tmp_path):

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from leadline.camera import Camera
+from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import Images
+from leadline.data.lists import FrameId, digest
 from leadline.data.transforms import nearest_pixels
 from leadline.depth import DepthMap, Kind, check_unit
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.io.atomic import write_numbers
 from leadline.io.depth_files import CODES, DEPTH_SUFFIXES
-from leadline.io.images import IMAGE_SUFFIXES, write_image
+from leadline.io.images import IMAGE_SUFFIXES, image_size, read_image, write_image
 from leadline.io.inputs import natural_key
-from leadline.io.rasters import write_raster
+from leadline.io.rasters import read_raster, write_raster
+from leadline.io.reading import read_numbers
 
 #: Largest step of a written depth map, as a part of its nearest depth.
 COARSEST = 1e-3
@@ -53,8 +61,12 @@ class DepthFormat:
         return DepthMap.load(path, kind=self.kind, unit=self.unit, scale=self.scale, invalid=self.invalid)
 
 
-class Folder(Images):
-    """Images with depth.
+class Folder(DataSet):
+    """Images with depth, and what :func:`write_frames` writes beside them.
+
+    Where every file name is ``SEQUENCE-NUMBER`` or ``NUMBER``, that is which frame it is; else there is one sequence
+    and frames are numbered in the order of their names. The neighbour of a frame is the next one that is there.
+    ``masks/NAME.png`` and ``poses/NAME.txt`` are read where they are.
 
     Args:
         root: the folder.
@@ -67,10 +79,32 @@ class Folder(Images):
         mask: which pixels carry picture, see ``leadline.data.images.open_mask``.
         drop_highlights: leave out wet highlights too.
         every: use one in so many images.
+        split: ``all``, or a file with a name of an image a line.
+        truth: ``depth``, or ``none``: then images need no depth file.
+        extras: read normals, reflective, semantics, diffuse, residual and flows too, where they are.
 
     Raises:
         InputError: no images, no depth, or an image without a partner; the message names it.
     """
+
+    name = "folder"
+    source = "a folder of one's own"
+    splits = {"all": "every image"}
+    truths = {"depth": "the depth files, as they say or as the depth format says"}
+    tree = {
+        "images/*": "images",
+        "depths/*": "depth of the same names: PNG, NPZ, EXR, NPY, PFM or TIFF (optional)",
+        "masks/*": "white may be used (optional)",
+        "poses/*.txt": "4x4 camera-to-world (optional)",
+        "normals/*": "(n + 1) / 2, camera axes (optional)",
+        "reflective/*": "white where a reflection hides the surface (optional)",
+        "semantics/*": "the class of each pixel (optional)",
+        "diffuse/*": "(H, W, 3) float32 (optional)",
+        "residual/*": "(H, W, 3) float32 (optional)",
+        "forward_flow/*": "(H, W, 2) float32, pixels (optional)",
+        "backward_flow/*": "(H, W, 2) float32, pixels (optional)",
+        "clips/*.json": "which clips of a world were rendered (optional)",
+    }
 
     def __init__(
         self,
@@ -82,6 +116,9 @@ class Folder(Images):
         mask: str = "none",
         drop_highlights: bool = False,
         every: int = 1,
+        split: str | None = None,
+        truth: str | None = None,
+        extras: bool = False,
     ) -> None:
         root = Path(root)
         if not root.is_dir():
@@ -91,31 +128,181 @@ class Folder(Images):
         expected = f"{root} should hold images ({images}) and depth files ({depths}) of the same names"
         if not pictures:
             raise InputError(f"{root / images}: no images; {expected}")
-        if not truths:
-            raise InputError(f"{root / depths}: no depth files; {expected}")
-        if missing := sorted(set(pictures) - set(truths)):
-            raise InputError(
-                f"{pictures[missing[0]]}: has no depth file beside it ({len(missing)} such images); {expected}"
-            )
-        names = sorted(pictures, key=natural_key)[:: max(1, every)]
-        super().__init__([pictures[name] for name in names], mask, drop_highlights)
-        self.depth_paths = [truths[name] for name in names]
-        self.depth = depth
+        if truth != NONE:
+            if not truths:
+                raise InputError(f"{root / depths}: no depth files; {expected}")
+            if missing := sorted(set(pictures) - set(truths)):
+                raise InputError(
+                    f"{pictures[missing[0]]}: has no depth file beside it ({len(missing)} such images); {expected}"
+                )
+        names = sorted(pictures, key=natural_key)
+        self._called = dict(zip(numbered(names), names, strict=True))
+        self._order = sorted(self._called)
+        self._pictures, self._truths = pictures, truths
+        kinds = BESIDE if extras else ("masks", "poses")
+        self._beside = {kind: _matching(root, f"{kind}/*", BESIDE[kind][0]) for kind in kinds}
+        self.format = depth
         self.intrinsics = Path(intrinsics) if intrinsics else None
+        super().__init__(root, split, truth, mask, drop_highlights, every)
+        self.depth_paths = [] if self.truth == NONE else [truths[self._name(id)] for id in self.ids]
 
-    def __getitem__(self, index: int) -> Frame:
-        """The frame of one image, its depth resized to it where sizes differ."""
-        frame = super().__getitem__(index)
-        height, width = frame.image.shape[:2]
-        truth = self.depth.read(self.depth_paths[index])
-        if self.intrinsics:
-            camera: Camera | None = Camera.load(self.intrinsics, width, height)
-        else:
-            camera = _fitted(truth.camera, width, height, self.depth_paths[index])
+    def frames(self, split: str) -> list[FrameId]:
+        """See :meth:`DataSet.frames`."""
+        del split
+        return list(self._called)
+
+    def _name(self, id: FrameId) -> str:
+        """What a frame's files are called."""
+        if id not in self._called:
+            raise InputError(
+                f"{self.root}: has no frame {id}; there are {len(self._called)}, {self._order[0]} to {self._order[-1]}"
+            )
+        return self._called[id]
+
+    def image(self, id: FrameId) -> Path:
+        """See :meth:`DataSet.image`."""
+        return self._pictures[self._name(id)]
+
+    def files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.files`."""
+        return [self.image(id)] + ([] if self.truth == NONE else [self._truths[self._name(id)]])
+
+    def depth(self, id: FrameId) -> DepthMap:
+        """See :meth:`DataSet.depth`; resized to the image where sizes differ."""
+        return replace(self._resized(id, *image_size(self.image(id))), camera=None)
+
+    def _resized(self, id: FrameId, height: int, width: int) -> DepthMap:
+        """The depth of a frame, with its camera where one is known."""
+        path = self._truths[self._name(id)]
+        truth = self.format.read(path)
+        camera = self._given(height, width) or _fitted(truth.camera, width, height, path)
         # Nearest, not interpolated: values between two surfaces exist on neither.
         pick = nearest_pixels(truth.shape, (height, width))
-        truth = DepthMap(truth.values[pick], truth.kind, truth.unit, truth.valid[pick], camera)
-        return frame.replace(depth=truth, camera=camera)
+        return DepthMap(truth.values[pick], truth.kind, truth.unit, truth.valid[pick], camera)
+
+    def _given(self, height: int, width: int) -> Camera | None:
+        return Camera.load(self.intrinsics, width, height) if self.intrinsics else None
+
+    def camera(self, id: FrameId) -> Camera | None:
+        """See :meth:`DataSet.camera`: the one that was given, or the one in the depth file."""
+        height, width = image_size(self.image(id))
+        if self.intrinsics or self._name(id) not in self._truths:
+            return self._given(height, width)
+        return self._resized(id, height, width).camera
+
+    def pose(self, id: FrameId) -> np.ndarray | None:
+        """See :meth:`DataSet.pose`."""
+        path = self._beside["poses"].get(self._name(id))
+        return BESIDE["poses"][1](path) if path else None
+
+    def more(self, id: FrameId) -> dict[str, Any]:
+        """The mask, and with ``extras`` whatever else there is."""
+        name = self._name(id)
+        there = {kind: files[name] for kind, files in self._beside.items() if name in files and kind != "poses"}
+        return {"mask" if kind == "masks" else kind: BESIDE[kind][1](path) for kind, path in there.items()}
+
+    def parse(self, line: str) -> FrameId:
+        """The name of an image, with or without suffix and folder."""
+        known = self._spellings
+        if line not in known and Path(line).name not in known:
+            raise InputError(f"{self.root} holds no image of this name")
+        return known[line] if line in known else known[Path(line).name]
+
+    @cached_property
+    def _spellings(self) -> dict[str, FrameId]:
+        spellings: dict[str, FrameId] = {}
+        for id, name in self._called.items():
+            path = self._pictures[name]
+            spellings |= dict.fromkeys((name, path.stem, path.name), id)
+        return spellings
+
+    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
+        """See :meth:`DataSet.neighbour`."""
+        return adjacent(self._order, id, offset)
+
+    def load(self, id: FrameId) -> Frame:
+        """See :meth:`DataSet.load`; the frame is called like its file."""
+        path = self.image(id)
+        frame = self._framed(path, sequence=id.sequence, name=path.stem, pose=self.pose(id), **self.more(id))
+        size = frame.image.shape[:2]
+        if self.truth == NONE:
+            return frame.replace(camera=self.camera(id))
+        truth = self._resized(id, *size)
+        return frame.replace(depth=truth, camera=truth.camera)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the images' names and their order: numbers alone may not tell folders apart."""
+        return digest(FrameId(path.name, place) for place, path in enumerate(self.paths))
+
+    def describe(self) -> str:
+        """How many there are."""
+        return Images.describe(self)
+
+    def fingerprint(self) -> str:
+        """Of the files' names."""
+        return Images.fingerprint(self)
+
+
+def numbered(names: Sequence[str]) -> list[FrameId]:
+    """Which frames files are: ``SEQUENCE-NUMBER`` and ``NUMBER`` say it where all are called so and differ.
+
+    Args:
+        names: of the files without suffix, in the order of time; folders in them belong to the sequence.
+
+    Returns:
+        Theirs; else numbers by place, in one sequence for each folder.
+
+    Example:
+        >>> [str(id) for id in numbered(["street-3-7", "street-3-12"])], [str(id) for id in numbered(["b", "c"])]
+        (['street-3/000007', 'street-3/000012'], ['000000', '000001'])
+    """
+    found = [re.fullmatch(r"((?:.*[^/])[-/]|)(\d+)", name) for name in names]
+    ids = [FrameId(match[1][:-1], int(match[2])) for match in found if match]
+    if len(set(ids)) == len(names):
+        return ids
+    count: Counter[str] = Counter()
+    ids = []
+    for name in names:
+        folder = name.rpartition("/")[0]
+        ids.append(FrameId(folder, count[folder]))
+        count[folder] += 1
+    return ids
+
+
+def adjacent(order: Sequence[FrameId], id: FrameId, offset: int) -> FrameId | None:
+    """The frame so many further in a sorted list; None where it is of another sequence, or there is none."""
+    place = bisect_left(order, id)
+    if order[place : place + 1] != [id] or not 0 <= place + offset < len(order):
+        return None
+    other = order[place + offset]
+    return other if other.sequence == id.sequence else None
+
+
+def _white(path: Path) -> np.ndarray:
+    return read_image(path).min(axis=2) > 127
+
+
+def _normals(path: Path) -> np.ndarray:
+    """Rounded to 8 bits they are no longer of unit length; 0 where there is none."""
+    normals = read_image(path).astype(np.float32) / 127.5 - 1
+    length = np.linalg.norm(normals, axis=2, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0.5)
+
+
+def _classes(path: Path) -> np.ndarray:
+    return read_image(path)[..., 0]
+
+
+#: What may lie beside images and depth in folders of these names: suffixes, and how it is read.
+BESIDE: dict[str, tuple[Collection[str], Callable[[Path], np.ndarray]]] = {
+    "masks": (IMAGE_SUFFIXES, _white),
+    "poses": ((".txt",), lambda path: read_numbers(path, (4, 4))),
+    "normals": (IMAGE_SUFFIXES, _normals),
+    "reflective": (IMAGE_SUFFIXES, _white),
+    "semantics": (IMAGE_SUFFIXES, _classes),
+    **dict.fromkeys(("diffuse", "residual", "forward_flow", "backward_flow"), ((".tif", ".tiff"), read_raster)),
+}
 
 
 def _fitted(camera: Camera | None, width: int, height: int, path: Path) -> Camera | None:

@@ -75,8 +75,8 @@ def read_list(path: Path) -> list[FrameId]:
 
 def _numbers(item: str) -> Iterable[int]:
     span, _, step = item.partition("/")
-    first, _, last = span.partition("-")
-    return range(int(first), int(last or first) + 1, int(step or 1))
+    first, dash, last = span.partition("-")
+    return range(int(first), int(last if dash else first) + 1, int(step or 1))
 
 
 def digest(ids: Iterable[FrameId]) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from leadline import worlds
 from leadline.data.folder import Folder, write_frames
 from leadline.data.images import Images
+from leadline.data.lists import FrameId
 from leadline.data.samples import MIXED
 from leadline.errors import ConfigError
 from leadline.frame import Frame
@@ -58,15 +59,17 @@ class Rendered(Folder):
             root = cache_folder() / f"{kind}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
         place = worlds.create(world, height=height, width=width, rate=rate)
         render(place, range(seed, seed + clips), frames, root, truth=False, processes=processes)
-        super().__init__(root)
-        wanted: set[str] = set()
+        self._wanted: set[str] = set()
         for number in range(seed, seed + clips):
-            wanted.update(json.loads(_note(root, place, number).read_text())["names"])
-        kept = [index for index, path in enumerate(self.paths) if path.stem in wanted]
-        self.paths, self.depth_paths = ([files[index] for index in kept] for files in (self.paths, self.depth_paths))
+            self._wanted.update(json.loads(_note(root, place, number).read_text())["names"])
+        super().__init__(root)
         self._clips = (
             f"{clips} clips of {frames} frames of the rendered world '{world}', seeds {seed} to {seed + clips - 1}"
         )
+
+    def frames(self, split: str) -> list[FrameId]:
+        """Those of the clips; the folder may hold others."""
+        return [id for id in super().frames(split) if self.image(id).stem in self._wanted]
 
     def describe(self) -> str:
         """Which clips they are."""
