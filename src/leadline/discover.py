@@ -25,3 +25,13 @@ def find(package: str, base: type[T]) -> list[type[T]]:
             and not inspect.isabstract(member)
         ]
     return found
+
+
+def find_objects(package: str, kind: type[T]) -> list[T]:
+    """The objects of a type that the modules of ``package`` name, in order of module and place, each once."""
+    folder = importlib.import_module(package)
+    found: list[T] = []
+    for info in pkgutil.iter_modules(folder.__path__, f"{package}."):
+        module = importlib.import_module(info.name)
+        found += [value for value in vars(module).values() if isinstance(value, kind) and value not in found]
+    return found

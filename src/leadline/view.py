@@ -1,14 +1,13 @@
 """Drawing depth maps: colours, one colour range for a whole video, pictures side by side.
 
-Convention: near is the bright, warm end of a colour map and far the dark, cold one, for depth and disparity
-    alike.
+Convention: near is the bright, warm end of a colour map and far the dark, cold one, for depth and disparity alike.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,9 @@ Quantity = Literal["depth", "disparity"]
 
 BACKGROUND = 32
 """Grey level around pictures and captions."""
+
+SPARSE = 0.2
+"""Maps with a smaller part of valid pixels are drawn as points."""
 
 _GAP = 4
 
@@ -63,6 +65,48 @@ def colourise(
     picture = table[np.rint(position * (len(table) - 1)).astype(np.intp)]
     picture[~valid] = invalid
     return picture
+
+
+def thickened(
+    depth: NDArray[np.floating], valid: NDArray[np.bool_], radius: int
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """A depth map whose points are squares of ``2 radius + 1`` pixels, the nearest before the others: lidar to be seen.
+
+    Args:
+        depth: (H, W).
+        valid: bool (H, W).
+        radius: in pixels.
+
+    Returns:
+        depth and valid, (H, W) both.
+    """
+    values = np.where(valid, depth, np.inf)
+    for axis in (0, 1):
+        padding = [(radius, radius) if each == axis else (0, 0) for each in (0, 1)]
+        padded = np.pad(values, padding, constant_values=np.inf)
+        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=axis).min(axis=-1)
+    return values, np.isfinite(values)
+
+
+def overlay(image: Picture, depth: NDArray[np.floating], valid: NDArray[np.bool_], low: float, high: float) -> Picture:
+    """A picture with its depth drawn over it: sparse points as dots, a dense map half transparent.
+
+    Args:
+        image: uint8 (H, W, 3).
+        depth: (H, W).
+        valid: bool (H, W).
+        low: nearest depth of the colours.
+        high: farthest depth of the colours.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    sparse = valid.mean() < SPARSE
+    if sparse:
+        depth, valid = thickened(depth, valid, max(1, image.shape[1] // 600))
+    colours = colourise(depth, valid, low, high, quantity="depth")
+    drawn = colours if sparse else (0.5 * image + 0.5 * colours).astype(np.uint8)
+    return np.where(valid[..., None], drawn, image)
 
 
 def robust_range(

@@ -10,8 +10,7 @@ from common.rigs import rigs
 from leadline.camera import Fisheye, Pinhole
 from leadline.geometry.poses import compose
 from leadline.metrics.cross_view import CrossViewErrors, consistency, overlap_abs_rel
-from leadline.rig import ring
-from leadline.rig import FORWARD, Mount
+from leadline.rig import FORWARD, Mount, ring
 
 
 def looking(*yaws: float, pitch: float = 0.0) -> list[np.ndarray]:

@@ -6,7 +6,8 @@ import pytest
 from leadline.data.folder import Folder
 from leadline.errors import InputError
 from leadline.protocols.baseline import MeanDepth
-from leadline.protocols.folder import FolderProtocol
+from leadline.protocols.candidate import asked
+from leadline.protocols.folder import FOLDER
 
 
 def test_the_mean_depth_is_one_answer_for_all_in_what_can_be_known(scenes):
@@ -30,7 +31,7 @@ def test_the_mean_depth_is_one_answer_for_all_in_what_can_be_known(scenes):
 
 def test_it_is_judged_like_a_model(scenes):
     frames = Folder(scenes)
-    result = FolderProtocol().evaluate("mean depth", MeanDepth(frames, "m").relative, frames)
+    result = FOLDER.evaluate(asked("mean depth", MeanDepth(frames, "m").relative), frames)
     assert result.protocol["alignment"] == "median"
     assert 0.02 < result.means["abs_rel"] < 0.6
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leadline.depth import DepthMap
-    from leadline.protocols.folder import Result
+    from leadline.protocols.evaluation import Result
     from leadline.runtime.predictor import Predictor
 
 TEACHER = BUNDLED
@@ -75,7 +75,7 @@ def demo(out: Path = Path("demo"), seed: int = 0, minutes: float = 2.5, steps: i
     step("4. a photograph with measured depth, for which none of them was made")
     here.photographs(skimage.data)
     models = [str(here.student), TEACHER]
-    strange = evaluate(models, here.motorcycle, align="median", worst=0, out=here.out / "evaluation-motorcycle")
+    strange = evaluate(here.motorcycle, models, align="median", show=0, out=here.out / "evaluation-motorcycle")
 
     step("5. export to ONNX and OpenVINO, each compared with torch")
     export(here.out / RUNTIMES["onnx"], str(here.student))
@@ -106,7 +106,7 @@ def learn(here: Files, minutes: float, steps: int = 0) -> list[Result]:
     here.forget()
     step("3. judge the student before and after, its teacher, and the mean depth, on places that none has seen")
     return evaluate(
-        [str(here.before), str(here.student), TEACHER], here.judge, align="median", min_depth=NEAREST,
+        here.judge, [str(here.before), str(here.student), TEACHER], align="median", min_depth=NEAREST,
         max_depth=FARTHEST, baseline=here.learn, out=here.out / "evaluation",
     )  # fmt: skip
 
@@ -414,11 +414,11 @@ def _photographs(here: Files, predictors: dict[str, Predictor]) -> tuple[np.ndar
 
 
 def _figures(results: dict[str, Result]) -> tuple[list[str], list[list[str]]]:
-    from leadline.cli.evaluate import COLUMNS
+    from leadline.protocols.report import COLUMNS, cells, headings
 
-    shown = {name: head for name, head in COLUMNS.items() if name not in ("images", "delta2")}
-    return ["", *shown.values()], [[name, *(f"{result.means[key]:.4f}" for key in shown)]
-                                   for name, result in results.items()]  # fmt: skip
+    shown = [name for name in headings(list(results.values())) if name not in ("images", "delta2", "delta3", "log10")]
+    rows = [[name, *cells(result.means, shown)] for name, result in results.items()]
+    return ["", *(COLUMNS[name] for name in shown)], rows
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

@@ -2,156 +2,178 @@
 
 from __future__ import annotations
 
-import json
-import math
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadline.cli import make_parser, parse
+from leadline.cli import failed, make_parser, parse
 
 if TYPE_CHECKING:
-    from leadline.protocols.folder import Predict, Result
-
-#: Columns of the table, with their headings; the file has all of them.
-COLUMNS = {
-    "abs_rel": "AbsRel", "sq_rel": "SqRel", "rmse": "RMSE", "rmse_log": "RMSElog", "silog": "SILog", "delta1": "delta1",
-    "delta2": "delta2", "boundary_f1": "boundaryF1", "images": "images",
-}  # fmt: skip
+    from leadline.data.dataset import DataSet
+    from leadline.protocols.evaluation import Result
+    from leadline.protocols.protocol import Protocol
 
 
 def main(arguments: list[str]) -> int:
     """Run the command."""
     parser = make_parser("evaluate")
-    parser.add_argument("--model", required=True, nargs="+", help="models to judge: all that ``predict`` takes")
-    parser.add_function_arguments(evaluate, skip={"model"})
-    evaluate(**parse(parser, arguments).as_dict())
-    return 0
+    parser.add_argument("--model", nargs="+", default=[], help="models to judge: all that ``predict`` takes")
+    parser.add_argument(
+        "--predictions", nargs="+", type=Path, default=[],
+        help="predictions made elsewhere, to judge: a folder with a depth file for each frame, named as the .csv names "
+        "them, or one .npy (N, H, W) in the order of the split",
+    )  # fmt: skip
+    parser.add_function_arguments(evaluate, skip={"model", "predictions"})
+    results = evaluate(**parse(parser, arguments).as_dict())
+    failures = [f"{result.model}: {line}" for result in results for line in result.failures]
+    return failed(failures, "frames could not be judged")
 
 
 def evaluate(
-    model: list[str],
     data: Path,
+    model: Sequence[str] = (),
+    predictions: Sequence[Path] = (),
     protocol: str = "folder",
+    split: str | None = None,
+    truth: str | None = None,
+    align: str | None = None,
+    min_depth: float | None = None,
+    max_depth: float | None = None,
     images: str = "images/*",
     depths: str = "depths/*",
     depth_kind: str = "metric-depth",
     depth_unit: str = "m",
     depth_scale: float | None = None,
     depth_invalid: list[float] | None = None,
-    align: str | None = None,
-    min_depth: float = 1e-3,
-    max_depth: float = float("inf"),
     mask: str = "none",
     drop_highlights: bool = False,
     every: int = 1,
     baseline: Path | None = None,
+    baseline_split: str | None = None,
     out: Path = Path("evaluation"),
-    worst: int = 6,
+    show: int = 4,
     runtime: str = "torch",
     device: str = "cpu",
     threads: int | None = None,
     card: Path | None = None,
     kind: str | None = None,
+    unit: str = "arbitrary",
 ) -> list[Result]:
-    """Judge models on images with true depth: a table, ``result.json`` and the worst cases as pictures.
+    """Judge models on images with true depth: a table, ``result.json``, a .csv an image a line, and a page.
 
     Args:
-        model: models to judge.
         data: folder of the data.
-        protocol: ``folder``, one's own images with depth.
-        images: glob of the images in the folder.
-        depths: glob of the depth files; an image and a depth file belong together when what stands for the * is the
-            same.
-        depth_kind: what the depth files hold, where they do not say so themselves.
-        depth_unit: their unit after scaling: m, cm, mm; arbitrary for kinds that are not metric.
-        depth_scale: numbers in an integer file a unit: 1000 for millimetres read as m, 256 for KITTI.
-        depth_invalid: numbers that mean "unknown"; 0 by default in integer files.
-        align: alignment; by default what the model's kind calls for.
-        min_depth: smallest true depth judged.
-        max_depth: largest true depth judged.
+        model: models to judge.
+        predictions: folders or .npy files of predictions to judge.
+        protocol: rules of a benchmark, such as kitti-eigen; ``folder`` for one's own images with depth.
+        split: another split of the data set than the protocol's, or a file that lists frames.
+        truth: another truth than the protocol's.
+        align: another alignment than the protocol's; for ``folder`` by default what the model's kind calls for.
+        min_depth: another smallest depth than the protocol's.
+        max_depth: another largest depth than the protocol's.
+        images: for ``folder``: glob of the images in the folder.
+        depths: for ``folder``: glob of the depth files; an image and a depth file belong together when what stands for
+            the * is the same.
+        depth_kind: for ``folder``: what the depth files hold, where they do not say so themselves.
+        depth_unit: for ``folder``: their unit after scaling: m, cm, mm; arbitrary for kinds that are not metric.
+        depth_scale: for ``folder``: numbers in an integer file a unit: 1000 for millimetres read as m, 256 for KITTI.
+        depth_invalid: for ``folder``: numbers that mean "unknown"; 0 by default in integer files.
         mask: ``none``, ``auto`` (dark surround of endoscope images) or an image file, white = judge.
         drop_highlights: leave wet highlights out, for endoscopy.
         every: judge one in so many images.
         baseline: folder of other images with depth, laid out like ``data``: their mean depth map is judged too, as an
             answer to every image. A model that does not beat it has learned nothing.
+        baseline_split: split of a data set the baseline is made of; by default its first.
         out: folder to write to.
-        worst: how many of the worst images become pictures.
+        show: how many of the worst, the median and the best images the page shows; 0 writes no page.
         runtime: ``torch``, ``onnx`` or ``openvino``.
         device: of torch.
         threads: most threads to use.
         card: card of a network file, where none lies beside it.
-        kind: kind of a transformers model leadline does not know.
+        kind: kind of a transformers model leadline does not know, and of predictions that do not say it themselves.
+        unit: of predictions of a metric kind that do not say it themselves.
 
     Returns:
-        What was found: a result for each model, then the baseline's.
+        What was found: a result for each model, each set of predictions, then the baseline's.
     """
     import leadline
-    from leadline.data.folder import DepthFormat, Folder
+    from leadline.data.folder import DepthFormat
     from leadline.errors import ConfigError
-    from leadline.io.atomic import writing
-    from leadline.io.images import write_image
+    from leadline.protocols import open_protocol
     from leadline.protocols.baseline import MeanDepth
-    from leadline.protocols.folder import FolderProtocol
-    from leadline.protocols.worst import worst_cases
+    from leadline.protocols.candidate import asked, made_elsewhere
+    from leadline.protocols.report import write_report
 
-    if protocol != "folder":
-        raise ConfigError(f"protocol: '{protocol}' is not known; there is folder")
-    rules = FolderProtocol(align, min_depth, max_depth)
-    form = DepthFormat(depth_kind, depth_unit, depth_scale, tuple(depth_invalid) if depth_invalid else None)
-    layout = partial(Folder, images=images, depths=depths, depth=form, mask=mask, drop_highlights=drop_highlights)
-    frames = layout(data, every=every)
+    if not model and not predictions:
+        raise ConfigError("model: name a model with --model, or a folder of predictions with --predictions")
+    rules = _changed(
+        open_protocol(protocol), align=align, min_depth=min_depth, max_depth=max_depth, split=split, truth=truth
+    )
+    options: dict[str, Any] = {"mask": mask, "drop_highlights": drop_highlights}
+    if rules.data == "folder":
+        invalid = tuple(depth_invalid) if depth_invalid else None
+        form = DepthFormat(depth_kind, depth_unit, depth_scale, invalid)
+        options |= {"images": images, "depths": depths, "depth": form}
+    opened = partial(_opened, rules.data, options)
+    frames = opened(data, rules.split, rules.truth, every)
     mean = None
     if baseline is not None:  # before the models, so that nothing they took is lost where it cannot be had
-        mean = MeanDepth(layout(baseline), frames[0].depth.to_depth().unit)  # type: ignore[union-attr]
-    results: list[Result] = []
-
-    def judge(name: str, predict: Predict) -> Result:
-        result = rules.evaluate(name, predict, frames)
-        results.append(result)
-        if worst:
-            picture = worst_cases(rules, predict, frames, result, worst)
-            write_image(out / f"worst-{name.replace('/', '_')}.png", picture)
-        return result
-
+        mean = MeanDepth(opened(baseline, baseline_split, rules.truth, 1), rules.unit)
+    candidates = [made_elsewhere(path, frames.ids, kind, unit) for path in predictions]
     for spec in model:
         predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
-        judge(predictor.model.name, predictor.predict)
+        candidates.append(asked(predictor.model.name, predictor.predict, predictor.model.parallel))
+    results = [rules.evaluate(candidate, frames, threads or 0) for candidate in candidates]
     if mean is not None:
         metric = all(result.protocol["alignment"] == "none" for result in results)
-        judge("mean depth", mean.metric if metric else mean.relative)
-    with writing(out / "result.json") as temporary:
-        temporary.write_text(json.dumps([_plain(vars(result)) for result in results], indent=1))
-    print(table(results))
-    for result in results:
-        if result.without_truth:
-            print(
-                f"without truth in range: {len(result.without_truth)} images, {', '.join(result.without_truth[:5])} ..."
-            )
-    print(f"{out}/result.json: every image; {out}/worst-*.png: the worst")
+        candidates.append(asked("mean depth", mean.metric if metric else mean.relative, parallel=True))
+        results.append(rules.evaluate(candidates[-1], frames, threads or 0))
+    page = write_report(out, rules, results, candidates, frames, show)
+    print(describe(rules, results))
+    print(f"{page}; {out}/result.json, {out}/*.csv: every image")
     return results
 
 
-def table(results: list[Result]) -> str:
-    """The figures side by side, with the protocol above them."""
-    rules = results[0].protocol
-    judged = f"{rules['min_depth']:g}..{rules['max_depth']:g} {rules['unit']}"
-    lines = [f"protocol {rules['name']}: truth {judged}, {rules['averaging']}"]
-    width = max(len(result.model) for result in results)
-    lines.append(f"{'model':<{width}}  {'alignment':<15}" + "".join(f"{head:>11}" for head in COLUMNS.values()))
+def describe(rules: Protocol, results: list[Result]) -> str:
+    """The figures side by side, with the protocol above them and what has no truth below."""
+    from leadline.protocols.report import table
+
+    made = results[0].protocol
+    span = f"{made['min_depth']:g}..{made['max_depth']:g} {made['unit']}"
+    lines = [
+        f"protocol {rules.name}: {rules.about}",
+        f"{made['frames']} frames, split {made['split']} ({made['digest']}), truth {made['truth']}, {span}",
+    ]
+    rows = table(rules, results)
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        first, *rest = (cell.ljust(width) if place < 2 else cell.rjust(width)
+                        for place, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
+        lines.append("  ".join([first, *rest]).rstrip())
     for result in results:
-        cells = (
-            f"{result.means[name]:>11.4f}" if name != "images" else f"{int(result.means[name]):>11d}"
-            for name in COLUMNS
-        )
-        lines.append(f"{result.model:<{width}}  {result.protocol['alignment']:<15}" + "".join(cells))
+        if result.without_truth:
+            names = ", ".join(result.without_truth[:5])
+            lines.append(f"{result.model}: {len(result.without_truth)} images without truth in range: {names} ...")
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> Any:
-    """JSON knows neither infinity nor NaN: they become text."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
+def _changed(rules: Protocol, **changes: Any) -> Protocol:
+    """The protocol with what the user said otherwise; its name then says so, for it is another one."""
+    said = {("alignment" if key == "align" else key): value for key, value in changes.items() if value is not None}
+    if not said:
+        return rules
+    name = rules.name if rules.data == "folder" else f"{rules.name} ({', '.join(f'{k} {v}' for k, v in said.items())})"
+    return replace(rules, **said, name=name, published=())
+
+
+def _opened(
+    name: str, options: dict[str, Any], root: Path, split: str | None, truth: str | None, every: int
+) -> DataSet:
+    from leadline.data.dataset import open_dataset
+    from leadline.data.folder import Folder
+
+    if name == "folder":
+        return Folder(root, every=every, **options)
+    return open_dataset(name, root, split=split, truth=truth, every=every, **options)

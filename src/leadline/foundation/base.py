@@ -28,6 +28,7 @@ class DepthModel(ABC):
         kind: of the output; disparity is larger where nearer.
         unit: of the output, ``arbitrary`` unless the kind is metric.
         licence: of the weights, ``unknown`` where nothing is stated.
+        parallel: several threads may ask at once.
         digest: identifies weights and preprocessing: two models with the same digest give the same labels.
     """
 
@@ -36,6 +37,7 @@ class DepthModel(ABC):
     unit: str
     licence: str
     digest: str
+    parallel: bool = False
 
     @abstractmethod
     def input_size(self, height: int, width: int) -> tuple[int, int]:

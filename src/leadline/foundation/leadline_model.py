@@ -57,6 +57,8 @@ class LeadlineModel(DepthModel):
         device: where it runs.
     """
 
+    parallel = True
+
     def __init__(self, student: Student, card: Card, name: str, device: str = "cpu") -> None:
         self.student = student.eval()
         self.card = card

@@ -121,6 +121,8 @@ class TransformersDepth(DepthModel):
         weights: digest of the weights' content.
     """
 
+    parallel = True
+
     #: ``model_type`` in config.json.
     model_type: ClassVar[str] = ""
     #: What the family's processor does where preprocessor_config.json says nothing.

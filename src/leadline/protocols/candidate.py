@@ -1,0 +1,90 @@
+"""What a protocol judges: a model that is asked, or predictions that were made elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from leadline.data.lists import FrameId
+from leadline.depth import DepthMap, Kind
+from leadline.errors import InputError
+from leadline.io.depth_files import DEPTH_SUFFIXES
+
+Predict = Callable[[np.ndarray], DepthMap]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Who answers.
+
+    Args:
+        name: in tables and files.
+        answer: gives the depth map of a frame and its image (H, W, 3) in [0, 1], of the image's size.
+        parallel: may be asked by several threads at once.
+    """
+
+    name: str
+    answer: Callable[[FrameId, np.ndarray], DepthMap]
+    parallel: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __call__(self, id: FrameId, image: np.ndarray) -> DepthMap:
+        """The answer, one at a time unless it may be asked in parallel."""
+        if self.parallel:
+            return self.answer(id, image)
+        with self._lock:
+            return self.answer(id, image)
+
+
+def asked(name: str, predict: Predict, parallel: bool = False) -> Candidate:
+    """A model that only looks at the image."""
+    return Candidate(name, lambda _, image: predict(image), parallel)
+
+
+def made_elsewhere(path: Path, ids: Sequence[FrameId], kind: str | None = None, unit: str = "arbitrary") -> Candidate:
+    """Predictions in files, whoever made them.
+
+    Args:
+        path: a folder with a file for each frame, ``SEQUENCE/CAMERA/000012`` with a suffix of depth files, slashes as
+            folders or as ``-``; or one ``.npy`` file (N, H, W) of the split's frames in their order, as evaluators of
+            the field write them.
+        ids: of the split, in order.
+        kind: of the predictions, such as ``scale-invariant-disparity``; files that leadline wrote say it themselves.
+        unit: of metric kinds.
+
+    Raises:
+        InputError: there is no such folder, nothing says what the numbers are, or the array has another number of
+            frames.
+    """
+    if path.suffix == ".npy" and path.is_file():
+        return _from_array(path, ids, kind, unit)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder of predictions, nor an .npy file of them")
+
+    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+        del image
+        for name in (str(id), str(id).replace("/", "-")):
+            for suffix in DEPTH_SUFFIXES:
+                if (file := path / f"{name}{suffix}").is_file():
+                    return DepthMap.load(file, kind=kind, unit=unit)
+        raise InputError(f"{path}/{id}.npz: no prediction of this frame, nor with one of {' '.join(DEPTH_SUFFIXES)}")
+
+    return Candidate(path.name, answer, parallel=True)
+
+
+def _from_array(path: Path, ids: Sequence[FrameId], kind: str | None, unit: str) -> Candidate:
+    if kind is None:
+        raise InputError(f"{path}: does not say what its numbers are; give --kind, such as scale-invariant-disparity")
+    try:
+        maps = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise InputError(f"{path}: is not a plain array ({error})") from None
+    if maps.ndim != 3 or len(maps) != len(ids):
+        raise InputError(f"{path}: holds {maps.shape}, not ({len(ids)}, height, width) for the frames of the split")
+    places = {id: place for place, id in enumerate(ids)}
+    parsed = Kind.parse(kind)
+    return Candidate(path.stem, lambda id, _: DepthMap(np.array(maps[places[id]]), parsed, unit), parallel=True)
