@@ -13,7 +13,7 @@ from leadline.data.dataset import DataSet
 from leadline.data.lists import FrameId
 from leadline.data.transforms import Crop, nearest_pixels
 from leadline.depth import DepthMap, Kind
-from leadline.errors import ConfigError, InputError
+from leadline.errors import ConfigError
 from leadline.frame import Frame
 from leadline.protocols.candidate import Candidate
 from leadline.protocols.evaluation import SCORES, Evaluation, Result
@@ -104,14 +104,11 @@ class Protocol:
         return self.judged.of(height, width) if self.judged else None
 
     def truth_of(self, data: DataSet, id: FrameId, view: Frame) -> DepthMap:
-        """What an answer to a view is compared with; an answer of another size is resized to it.
-
-        Raises:
-            InputError: the frame has no depth.
-        """
-        del data
+        """What an answer to a view is compared with, nowhere valid for a frame without depth; an answer of another size
+        is resized to it."""
+        del data, id
         if view.depth is None:
-            raise InputError(f"{id}: has no true depth")
+            return DepthMap(np.zeros((view.height, view.width)), Kind("depth", "nothing"), self.unit or "m")
         depth = view.depth.to_depth()
         return depth.to_unit(self.unit) if self.unit and depth.kind.up_to == "nothing" else depth
 
