@@ -121,15 +121,18 @@ def parse(parser: ArgumentParser, arguments: list[str]):  # type: ignore[no-unty
         ) from None
 
 
-def failed(failures: list[str], what: str) -> int:
+def failed(failures: list[str], what: str, most: int = 20) -> int:
     """Say what went wrong with single files; the exit code: 1 where something did.
 
     Args:
         failures: a line each.
         what: of how many, and what became of them, such as "4 inputs failed".
+        most: so many lines are printed.
     """
     if failures:
-        print(f"leadline: {len(failures)} of {what}:", *(f"  {line}" for line in failures), sep="\n", file=sys.stderr)
+        lines = [f"  {line}" for line in failures[:most]]
+        lines += [f"  ... and {len(failures) - most} more"] if len(failures) > most else []
+        print(f"leadline: {len(failures)} of {what}:", *lines, sep="\n", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
     parser.add_function_arguments(evaluate, skip={"model", "predictions"})
     results = evaluate(**parse(parser, arguments).as_dict())
     failures = [f"{result.model}: {line}" for result in results for line in result.failures]
-    return failed(failures, "frames could not be judged")
+    asked = sum(result.protocol["frames"] for result in results)
+    return failed(failures, f"{asked} answers could not be judged")
 
 
 def evaluate(

@@ -88,7 +88,9 @@ def write_report(
     if rules.published:
         page.text("Published by: " + "; ".join(f"{each.model}: {each.source}" for each in rules.published))
     page.heading("How the figures were made")
-    page.table(["", ""], [[key, str(value)] for key, value in made.items() if key not in ("name", "about")])
+    settings = {key: value for key, value in made.items() if key not in ("name", "about", "versions")}
+    settings["versions"] = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    page.table(["", ""], [[key, str(value)] for key, value in settings.items()])
     for result, candidate in zip(results, candidates, strict=True):
         page.heading(result.model)
         if "scale_median" in result.means:

@@ -1,0 +1,94 @@
+"""Write the pages that list what the code knows: data.md and protocols.md.
+
+python docs/tables.py
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from leadline.data.dataset import NONE, datasets
+from leadline.io.atomic import write_text
+from leadline.protocols import protocols
+from leadline.protocols.protocol import Protocol
+
+DATA = """# Data sets
+
+What `leadline data check NAME PATH`, `leadline data show NAME PATH` and `leadline data pack NAME PATH` know, and what
+protocols judge on. Written by `python docs/tables.py`; the docstrings of `src/leadline/data/NAME.py` have the quirks.
+The first split and the first truth are used where none is named. A list of frames of your own, as the field writes them
+for that data set, can be given as `--split FILE`. Terms are in short; read those of the data set.
+"""
+
+PROTOCOLS = """# Protocols
+
+What `leadline evaluate --protocol NAME --data PATH` knows. Written by `python docs/tables.py`. Figures of two protocols
+cannot be compared, nor those of one protocol on other frames: every result holds the rules, the number of frames and a
+hash of their names.
+
+In this order: the model sees the image, or the *view* of it, and answers at its size; truth inside the range (edges
+left out) and inside the *judged* part counts; the answer is aligned to it, then clamped to the range; errors are those
+of each image, and their mean is taken over images, or over the means of the cameras. A pixel without an answer counts
+as the end of the range that 0 would be clamped to, and their share is a column; an image without truth is counted and
+named.
+
+| alignment | what is fitted | to |
+|---|---|---|
+| none | nothing | |
+| median | ratio of medians | each image |
+| median-video | ratio of medians | each video |
+| mad-video | scale by the mean deviation from the median, shift by the median | each video |
+| lsq-disparity, lsq-depth (and -video) | scale and shift by least squares, in disparity or depth | each image (video) |
+| least-median | scale of the least median of squares | each image |
+| mean-lsq | scale by least squares of the frames' mean depths | each video |
+"""
+
+
+def data_page() -> str:
+    """Every data set: source, terms, splits, truths, files."""
+    parts = [DATA]
+    for name, data in sorted(datasets().items()):
+        parts.append(f"\n## {name}\n\n{data.source}. Terms: {data.licence}.\n")
+        rows = [*data.splits.items(), *((split, f"list: {where}") for split, where in data.elsewhere.items()
+                                        if split not in data.splits)]  # fmt: skip
+        parts.append(_table(("split", "frames"), rows))
+        truths = [(truth, what) for truth, what in data.truths.items() if truth != NONE]
+        if truths:
+            parts.append(_table(("truth", "depth"), truths))
+        parts.append(_table(("files", "what"), [(f"`{glob}`", what) for glob, what in data.tree.items()]))
+    return "\n".join(parts)
+
+
+def protocols_page() -> str:
+    """Every protocol, and figures others published for it."""
+    rows = [
+        (name, f"{rules.data}, {rules.split or 'all'}", rules.alignment or "by kind", _range(rules), rules.about)
+        for name, rules in sorted(protocols().items())
+    ]
+    parts = [PROTOCOLS, _table(("protocol", "data, split", "alignment", "range", "rules"), rows)]
+    parts.append("## Published figures\n\nThey stand beside one's own in the table of a result.\n")
+    published = [
+        (name, each.model, ", ".join(f"{key} {value:g}" for key, value in each.figures.items()), each.source)
+        for name, rules in sorted(protocols().items())
+        for each in rules.published
+    ]
+    parts.append(_table(("protocol", "model", "figures", "source"), published))
+    return "\n".join(parts)
+
+
+def _range(rules: Protocol) -> str:
+    high = "" if math.isinf(rules.max_depth) else f"{rules.max_depth:g}"
+    return f"{rules.min_depth:g}..{high} {rules.unit or ''}".strip()
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+PAGES = {"data.md": data_page, "protocols.md": protocols_page}
+
+if __name__ == "__main__":
+    for file, page in PAGES.items():
+        write_text(Path(__file__).parent / file, page())
