@@ -237,3 +237,12 @@ def test_real_files(real_data: Path) -> None:
     assert read_image(colour).shape == (*image_size(colour), 3) == (480, 640, 3)
     rgba = real_data / "simcol/Frames_S1/FrameBuffer_0000.png"
     assert np.array_equal(read_image(rgba), np.array(Image.open(rgba))[..., :3])
+
+
+def test_the_size_of_a_png_is_known_without_its_pixels(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:200])  # the header and a beginning
+    assert image_size(path) == (60, 80)
+    with pytest.raises(InputError):
+        read_image(path)

@@ -72,7 +72,8 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """
     with opening(path) as image:
         width, height = image.size
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        # The base's, because that of PNG decodes the picture to look for EXIF data behind it, where nobody writes it.
+        turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
