@@ -103,6 +103,7 @@ class Alignment:
         admits: what a prediction may be known up to. One known up to an affine map cannot be inverted, so it
             must also be in ``space``.
         solve: the fit.
+        positive: fitted only where the prediction is above 0.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Alignment:
     space: str
     admits: frozenset[str]
     solve: Solver
+    positive: bool = False
 
     def check(self, kind: KindLike) -> None:
         """Whether predictions of this kind may be aligned so.
@@ -159,7 +161,7 @@ class Alignment:
                     f"a mask of {m.shape}; bring all to the reference's size first"
                 )
             valid = m.astype(bool) & np.isfinite(g) & (g > 0) & np.isfinite(p)
-            if kind.quantity != self.space:
+            if kind.quantity != self.space or self.positive:
                 valid &= p > 0
             p, g = p[valid].astype(np.float64), g[valid].astype(np.float64)
             return (p if kind.quantity == self.space else 1 / p), (g if self.space == "depth" else 1 / g)
@@ -330,8 +332,10 @@ ALIGNMENTS: dict[str, Alignment] = {
         Alignment("median-video", "video", "depth", _SCALE, _median_ratio),
         # EndoDAV's default
         Alignment("mad-video", "video", "depth", _AFFINE, _median_deviation),
-        # MiDaS, Depth Anything, Marigold, BriGeS
+        # MiDaS, Depth Anything
         Alignment("lsq-disparity", "image", "disparity", _AFFINE, _least_squares),
+        # Marigold, BriGeS: a network that ends in a ReLU says 0 for all that is far
+        Alignment("lsq-positive-disparity", "image", "disparity", _AFFINE, _least_squares, positive=True),
         Alignment("lsq-disparity-video", "video", "disparity", _AFFINE, _least_squares),
         # indoor relative models
         Alignment("lsq-depth", "image", "depth", _AFFINE, _least_squares),

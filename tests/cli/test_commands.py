@@ -200,7 +200,7 @@ def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, c
     assert onnx["abs_rel"] == pytest.approx(ours["abs_rel"], rel=1e-3)
     assert teacher["abs_rel"] < ours["abs_rel"]
     assert results[0]["protocol"]["alignment"] == "median"
-    assert (tmp_path / "e" / "pictures" / "student-worst.png").is_file()
+    assert (tmp_path / "e" / "pictures" / "student_1-worst.png").is_file()
 
     maps = {}
     for runtime in ("torch", "onnx", "openvino"):
@@ -216,8 +216,11 @@ def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, c
 
 
 def test_models_are_judged_beside_the_mean_depth_of_other_images(scenes, student_file, tmp_path, capsys):
+    import shutil
+
+    others = shutil.copytree(scenes, tmp_path / "others")
     code, text, _ = run(
-        capsys, "evaluate", "--model", student_file, "--data", scenes, "--baseline", scenes, "--out", tmp_path / "e"
+        capsys, "evaluate", "--model", student_file, "--data", scenes, "--baseline", others, "--out", tmp_path / "e"
     )
     assert code == 0
     assert "mean depth" in text

@@ -64,6 +64,21 @@ def test_pack_writes_shards_that_are_judged_like_the_files(scenes7, student_file
     code, _, err = run(capsys, "data", "pack", "sevenscenes", scenes7, "--out", tmp_path / "s")
     assert code == 1
     assert "index.json" in err or "other" in err
+    figures = []
+    for place in (scenes7, tmp_path / "s"):
+        code, _, _ = run(
+            capsys, "evaluate", "--protocol", "sevenscenes", "--split", "all", "--data", place, "--model", student_file,
+            "--out", tmp_path / "e", "--show", 0,
+        )  # fmt: skip
+        assert code == 0
+        (result,) = json.loads((tmp_path / "e" / "result.json").read_text())
+        figures.append((result["means"]["abs_rel"], result["protocol"]["judged_digest"]))
+    assert figures[0] == figures[1]
+    code, _, err = run(
+        capsys, "evaluate", "--protocol", "kitti-eigen", "--data", tmp_path / "s", "--model", student_file
+    )
+    assert code == 1
+    assert "holds shards of sevenscenes" in err
 
 
 @pytest.mark.parametrize(
@@ -149,3 +164,42 @@ def test_ordered_points_are_judged(student_file, tmp_path, capsys):
     assert "accuracy" in text
     (result,) = json.loads((tmp_path / "e" / "result.json").read_text())
     assert result["means"]["accuracy"] in (0, 1)
+
+
+def test_what_does_not_go_together_is_one_line(scenes7, scenes, student_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.save(tmp_path / "text.npy", np.full((2, 4, 4), "a"))
+    (tmp_path / "file").write_text("")
+    named = ("--protocol", "sevenscenes", "--data", scenes7)
+    made = ("--kind", "metric-depth", "--unit", "m")
+    same = ("--baseline", scenes7, "--baseline_split", "all")
+    for arguments, expected in (
+        ((*named, "--model", student_file, "--images", "*.png"), "images: is for --protocol folder"),
+        ((*named, "--model", student_file, "--truth", "none"), "nothing to judge by"),
+        ((*named, "--model", student_file, "--show", -3), "show: -3"),
+        ((*named, "--model", student_file, "--threads", -1), "threads: at least 1"),
+        ((*named, "--model", student_file, "--out", "file"), "file: is not a folder"),
+        ((*named, "--model", student_file, "--baseline", scenes7), "baseline_split: name the split"),
+        ((*named, "--model", student_file, *same), "holds images that are judged"),
+        ((*named, "--predictions", "empty.npy", *made), "empty.npy: is not a plain array"),
+        ((*named, "--predictions", "text.npy", *made), "not numbers (2, height, width)"),
+        (("--data", scenes, "--model", student_file, "--split", "nonsense"), "no split 'nonsense'"),
+        (("--data", scenes, "--model", student_file, "--truth", "dept"), "did you mean 'depth'"),
+    ):  # fmt: skip
+        code, _, err = run(capsys, "evaluate", *arguments)
+        assert code != 0, arguments
+        assert expected in err, err
+        assert len(err.strip().splitlines()) == 1, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "empty.npy", "file", "text.npy"]
+
+
+def test_two_of_one_name_keep_their_files_apart(scenes7, student_file, tmp_path, capsys):
+    code, _, _ = run(
+        capsys, "evaluate", "--protocol", "sevenscenes", "--data", scenes7, "--model", student_file, student_file,
+        "--out", tmp_path / "e", "--show", 0,
+    )  # fmt: skip
+    assert code == 0
+    results = json.loads((tmp_path / "e" / "result.json").read_text())
+    assert [result["model"] for result in results] == ["tiny 1", "tiny 2"]
+    assert {"tiny_1.csv", "tiny_2.csv"} <= {path.name for path in (tmp_path / "e").iterdir()}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from common.toy import SIZE, Toy, truth
+from leadline import align
 from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
@@ -277,18 +278,109 @@ def test_predictions_made_elsewhere_are_judged(toy, tmp_path):
         depth.save(tmp_path / "flat" / f"{str(id).replace('/', '-')}.npz")
     np.save(tmp_path / "all.npy", np.stack([depth.values for depth in maps]))
     for path, kind, unit in (("folders", None, ""), ("flat", None, ""), ("all.npy", "metric-depth", "m")):
-        candidate = made_elsewhere(tmp_path / path, toy.ids, kind, unit)
+        candidate = made_elsewhere(tmp_path / path, toy, kind, unit)
         assert PLAIN.evaluate(candidate, toy).means["abs_rel"] == pytest.approx(expected, rel=1e-6), path
     with pytest.raises(InputError, match="give --kind"):
-        made_elsewhere(tmp_path / "all.npy", toy.ids)
-    with pytest.raises(InputError, match=r"not \(5, height, width\)"):
-        made_elsewhere(tmp_path / "all.npy", toy.ids[:5], "metric-depth", "m")
+        made_elsewhere(tmp_path / "all.npy", toy)
+    with pytest.raises(InputError, match=r"not numbers \(3, height, width\)"):
+        made_elsewhere(tmp_path / "all.npy", Toy(toy.root, split="first"), "metric-depth", "m")
     with pytest.raises(InputError, match="no such folder of predictions"):
-        made_elsewhere(tmp_path / "nowhere", toy.ids)
+        made_elsewhere(tmp_path / "nowhere", toy)
     (tmp_path / "flat" / "one-000000.npz").unlink()
-    result = PLAIN.evaluate(made_elsewhere(tmp_path / "flat", toy.ids), toy)
+    result = PLAIN.evaluate(made_elsewhere(tmp_path / "flat", toy), toy)
     assert result.failures == [f"{tmp_path}/flat/one/000000.npz: no prediction of this frame, nor with one of "
                                ".png .npz .exr .npy .pfm .tif .tiff"]  # fmt: skip
+
+
+def test_predictions_may_be_called_as_their_images(toy, tmp_path):
+    for id in toy.ids:
+        scattered(toy)(id, np.empty(0)).save(tmp_path / f"{toy.image(id).stem}.npz")
+    expected = PLAIN.evaluate(scattered(toy), toy).means["abs_rel"]
+    assert PLAIN.evaluate(made_elsewhere(tmp_path, toy), toy).means["abs_rel"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_small_disparity_is_enlarged_as_disparity(toy, tmp_path):
+    import cv2
+
+    small = np.random.default_rng(0).uniform(0.1, 0.5, (6, 12, 16)).astype(np.float32)
+    np.save(tmp_path / "small.npy", small)
+    result = replace(PLAIN, alignment="median").evaluate(
+        made_elsewhere(tmp_path / "small.npy", toy, "scale-invariant-disparity"), toy
+    )
+    for row, disparity in zip(result.images, small, strict=True):
+        truth_map = toy.depth(toy.ids[row["index"]])
+        p = 1 / cv2.resize(disparity, SIZE[::-1])[truth_map.valid]
+        g = truth_map.values[truth_map.valid]
+        p = np.clip(p * np.median(g) / np.median(p), 1e-3, 10)
+        assert row["abs_rel"] == pytest.approx(np.mean(np.abs(p - g) / g), rel=1e-5)
+
+
+def test_the_unit_of_an_answer_counts(toy):
+    for unit in ("m", "mm", "cm"):
+        answer = Candidate("", lambda id, image, unit=unit: truth(toy)(id, image).to_unit(unit))
+        assert PLAIN.evaluate(answer, toy).means["abs_rel"] == pytest.approx(0, abs=1e-6)
+    near = Candidate("", lambda id, image: truth(toy)(id, image).to_disparity().to_unit("1/mm"))
+    assert PLAIN.evaluate(near, toy).means["abs_rel"] == pytest.approx(0, abs=1e-6)
+
+
+def test_an_answer_of_another_shape_is_refused(toy):
+    wide = Candidate("", lambda id, image: DepthMap(np.ones((10, 40)), "metric-depth", "m"))
+    with pytest.raises(InputError, match=r"the prediction is 40x10, which is the shape neither of the image \(32x24\)"):
+        PLAIN.evaluate(wide, toy)
+
+
+def test_what_fails_in_a_video_leaves_nothing_behind(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fails(id: FrameId, image: np.ndarray) -> DepthMap:
+        if id.number == 2:
+            raise KeyboardInterrupt
+        return DepthMap(np.ones(SIZE), "scale-invariant-depth")
+
+    with pytest.raises(KeyboardInterrupt):
+        replace(PLAIN, alignment="median-video").evaluate(Candidate("", fails, parallel=True), toy, workers=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_camera_does_not_take_the_others_with_it(tmp_path):
+    data = Ring(Ring.write(tmp_path))
+
+    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+        if id == data.ids[1]:
+            raise InputError(f"{id}: no prediction")
+        return data.depth(id)
+
+    result = replace(PLAIN, average="cameras", across=True).evaluate(Candidate("", answer), data)
+    assert result.failures == ["one/right/000000: no prediction"]
+    assert result.means["images"] == 11
+    assert result.means["pairs"] == 10
+    assert result.protocol["judged_digest"] != result.protocol["digest"]
+    with pytest.raises(ConfigError, match="goes image by image only"):
+        replace(PLAIN, across=True, alignment="median-video")
+
+
+def test_cameras_of_one_scene_are_videos_of_their_own(tmp_path):
+    data = Ring(Ring.write(tmp_path))
+
+    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+        return DepthMap(data.depth(id).values * (3 if id.camera == "left" else 5), "scale-invariant-depth")
+
+    result = replace(PLAIN, alignment="median-video").evaluate(Candidate("", answer), data)
+    assert result.means["abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert len({round(row["scale"], 6) for row in result.images}) == 2
+
+
+def test_marigolds_alignment_leaves_zeros_out():
+    rng = np.random.default_rng(0)
+    truth_map = rng.uniform(1, 10, (20, 20))
+    prediction = np.where(truth_map < 5, 2 / truth_map, 0)  # a ReLU
+    kind = Kind.parse("affine-invariant-disparity")
+    scales = {}
+    for name in ("lsq-disparity", "lsq-positive-disparity"):
+        fit = align.alignment(name).fit([prediction], [truth_map], [np.ones((20, 20), bool)], kind)
+        scales[name] = fit[0]
+    assert scales["lsq-positive-disparity"] == pytest.approx((0.5, 0), abs=1e-9)
+    assert scales["lsq-disparity"] != pytest.approx((0.5, 0), abs=1e-3)
 
 
 def test_a_result_says_how_it_was_made(toy):

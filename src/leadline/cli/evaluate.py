@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from leadline.cli import failed, make_parser, parse
 
 if TYPE_CHECKING:
     from leadline.data.dataset import DataSet
+    from leadline.protocols.candidate import Candidate
     from leadline.protocols.evaluation import Result
     from leadline.protocols.protocol import Protocol
 
@@ -22,8 +22,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", nargs="+", default=[], help="models to judge: all that ``predict`` takes")
     parser.add_argument(
         "--predictions", nargs="+", type=Path, default=[],
-        help="predictions made elsewhere, to judge: a folder with a depth file for each frame, named as the .csv names "
-        "them, or one .npy (N, H, W) in the order of the split",
+        help="predictions made elsewhere, to judge: a folder with a depth file for each frame, named as the .csv or as "
+        "the image, or one .npy (N, H, W) in the order of the split; of whole images, or of what the protocol shows",
     )  # fmt: skip
     parser.add_function_arguments(evaluate, skip={"model", "predictions"})
     results = evaluate(**parse(parser, arguments).as_dict())
@@ -42,10 +42,10 @@ def evaluate(
     align: str | None = None,
     min_depth: float | None = None,
     max_depth: float | None = None,
-    images: str = "images/*",
-    depths: str = "depths/*",
-    depth_kind: str = "metric-depth",
-    depth_unit: str = "m",
+    images: str | None = None,
+    depths: str | None = None,
+    depth_kind: str | None = None,
+    depth_unit: str | None = None,
     depth_scale: float | None = None,
     depth_invalid: list[float] | None = None,
     mask: str = "none",
@@ -65,7 +65,7 @@ def evaluate(
     """Judge models on images with true depth: a table, ``result.json``, a .csv an image a line, and a page.
 
     Args:
-        data: folder of the data.
+        data: folder of the data, or of shards that ``leadline data pack`` made of it.
         model: models to judge.
         predictions: folders or .npy files of predictions to judge.
         protocol: rules of a benchmark, such as kitti-eigen; ``folder`` for one's own images with depth.
@@ -74,11 +74,13 @@ def evaluate(
         align: another alignment than the protocol's; for ``folder`` by default what the model's kind calls for.
         min_depth: another smallest depth than the protocol's.
         max_depth: another largest depth than the protocol's.
-        images: for ``folder``: glob of the images in the folder.
-        depths: for ``folder``: glob of the depth files; an image and a depth file belong together when what stands for
-            the * is the same.
-        depth_kind: for ``folder``: what the depth files hold, where they do not say so themselves.
-        depth_unit: for ``folder``: their unit after scaling: m, cm, mm; arbitrary for kinds that are not metric.
+        images: for ``folder``: glob of the images in the folder, by default images/*.
+        depths: for ``folder``: glob of the depth files, by default depths/*; an image and a depth file belong together
+            when what stands for the * is the same.
+        depth_kind: for ``folder``: what the depth files hold, where they do not say so themselves; by default
+            metric-depth.
+        depth_unit: for ``folder``: their unit after scaling: m (by default), cm, mm; arbitrary for kinds that are not
+            metric.
         depth_scale: for ``folder``: numbers in an integer file a unit: 1000 for millimetres read as m, 256 for KITTI.
         depth_invalid: for ``folder``: numbers that mean "unknown"; 0 by default in integer files.
         mask: ``none``, ``auto`` (dark surround of endoscope images) or an image file, white = judge.
@@ -86,7 +88,7 @@ def evaluate(
         every: judge one in so many images.
         baseline: folder of other images with depth, laid out like ``data``: their mean depth map is judged too, as an
             answer to every image. A model that does not beat it has learned nothing.
-        baseline_split: split of a data set the baseline is made of; by default its first.
+        baseline_split: split of a named data set the baseline is made of.
         out: folder to write to.
         show: how many of the worst, the median and the best images the page shows; 0 writes no page.
         runtime: ``torch``, ``onnx`` or ``openvino``.
@@ -100,8 +102,8 @@ def evaluate(
         What was found: a result for each model, each set of predictions, then the baseline's.
     """
     import leadline
-    from leadline.data.folder import DepthFormat
     from leadline.errors import ConfigError
+    from leadline.io.atomic import check_folder
     from leadline.protocols import open_protocol
     from leadline.protocols.baseline import MeanDepth
     from leadline.protocols.candidate import asked, made_elsewhere
@@ -109,23 +111,40 @@ def evaluate(
 
     if not model and not predictions:
         raise ConfigError("model: name a model with --model, or a folder of predictions with --predictions")
+    if show < 0:
+        raise ConfigError(f"show: {show} is not a number of images")
+    check_folder(out)
     rules = _changed(
         open_protocol(protocol), align=align, min_depth=min_depth, max_depth=max_depth, split=split, truth=truth
     )
     options: dict[str, Any] = {"mask": mask, "drop_highlights": drop_highlights}
+    own = {
+        "images": images, "depths": depths, "depth_kind": depth_kind, "depth_unit": depth_unit,
+        "depth_scale": depth_scale, "depth_invalid": depth_invalid,
+    }  # fmt: skip
+    given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
     if rules.data == "folder":
-        invalid = tuple(depth_invalid) if depth_invalid else None
-        form = DepthFormat(depth_kind, depth_unit, depth_scale, invalid)
-        options |= {"images": images, "depths": depths, "depth": form}
-    opened = partial(_opened, rules.data, options)
-    frames = opened(data, rules.split, rules.truth, every)
+        options |= _folder_options(**given)
+    elif given:
+        raise ConfigError(
+            f"{next(iter(given))}: is for --protocol folder; {rules.name} knows the files of {rules.data}"
+        )
+    frames = _opened(rules.data, data, options | {"split": rules.split, "truth": rules.truth, "every": every})
     mean = None
     if baseline is not None:  # before the models, so that nothing they took is lost where it cannot be had
-        mean = MeanDepth(opened(baseline, baseline_split, rules.truth, 1), rules.unit)
-    candidates = [made_elsewhere(path, frames.ids, kind, unit) for path in predictions]
+        if rules.data != "folder" and baseline_split is None:
+            raise ConfigError(f"baseline_split: name the split of {rules.data} whose mean depth is the baseline")
+        others = _opened(rules.data, baseline, options | {"split": baseline_split, "truth": rules.truth})
+        if {path.resolve() for path in others.paths} & {path.resolve() for path in frames.paths}:
+            raise ConfigError(
+                f"baseline: {baseline} holds images that are judged; their mean depth would know the answers"
+            )
+        mean = MeanDepth(others, rules.unit)
+    candidates = [made_elsewhere(path, frames, kind, unit) for path in predictions]
     for spec in model:
         predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
         candidates.append(asked(predictor.model.name, predictor.predict, predictor.model.parallel))
+    candidates = _told_apart(candidates)
     results = [rules.evaluate(candidate, frames, threads or 0) for candidate in candidates]
     if mean is not None:
         metric = all(result.protocol["alignment"] == "none" for result in results)
@@ -169,12 +188,46 @@ def _changed(rules: Protocol, **changes: Any) -> Protocol:
     return replace(rules, **said, name=name, published=())
 
 
-def _opened(
-    name: str, options: dict[str, Any], root: Path, split: str | None, truth: str | None, every: int
-) -> DataSet:
-    from leadline.data.dataset import open_dataset
-    from leadline.data.folder import Folder
+def _folder_options(
+    images: str = "images/*",
+    depths: str = "depths/*",
+    depth_kind: str = "metric-depth",
+    depth_unit: str = "m",
+    depth_scale: float | None = None,
+    depth_invalid: list[float] | None = None,
+) -> dict[str, Any]:
+    from leadline.data.folder import DepthFormat
 
-    if name == "folder":
-        return Folder(root, every=every, **options)
-    return open_dataset(name, root, split=split, truth=truth, every=every, **options)
+    form = DepthFormat(depth_kind, depth_unit, depth_scale, tuple(depth_invalid) if depth_invalid else None)
+    return {"images": images, "depths": depths, "depth": form}
+
+
+def _opened(name: str, root: Path, options: dict[str, Any]) -> DataSet:
+    """The data set in a folder, or what was packed of it."""
+    from leadline.data.dataset import open_dataset
+    from leadline.data.shards import Shards
+    from leadline.errors import ConfigError, InputError
+
+    if not (root / "index.json").is_file():
+        return open_dataset(name, root, **options)
+    shards = Shards(root, mask=options["mask"], every=options.get("every", 1))
+    if shards.index["data"] != name:
+        raise InputError(f"{root}: holds shards of {shards.index['data']}, but this protocol judges {name}")
+    for key in ("split", "truth"):
+        if options.get(key) not in (None, shards.index[key]):
+            raise ConfigError(f"{key}: {root} holds {key} '{shards.index[key]}', not '{options[key]}'")
+    return shards
+
+
+def _told_apart(candidates: list[Candidate]) -> list[Candidate]:
+    """Those that are called alike get a number: their files would be one another's."""
+    count: dict[str, int] = {}
+    for candidate in candidates:
+        count[candidate.name] = count.get(candidate.name, 0) + 1
+    seen: dict[str, int] = {}
+    renamed = []
+    for candidate in candidates:
+        seen[candidate.name] = seen.get(candidate.name, 0) + 1
+        alike = count[candidate.name] > 1
+        renamed.append(replace(candidate, name=f"{candidate.name} {seen[candidate.name]}") if alike else candidate)
+    return renamed

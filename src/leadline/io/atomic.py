@@ -46,6 +46,19 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """See that files can be written to a folder, which need not be there yet, before hours are spent on them.
+
+    Raises:
+        InputError: they cannot.
+    """
+    there = Path(path).resolve()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{path}: is not a folder that can be written to")
+
+
 @contextlib.contextmanager
 def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that is renamed to it on success, and removed when the block raises.

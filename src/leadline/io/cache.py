@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from leadline.errors import InputError
 
 
 def cache_folder() -> Path:
     """The folder: ``LEADLINE_CACHE``, by default ``~/.cache/leadline``."""
     return Path(os.environ.get("LEADLINE_CACHE") or Path.home() / ".cache" / "leadline")
+
+
+def cache_key(sources: Iterable[Path], about: str = "") -> str:
+    """What is made of files is kept by: 32 hexadecimal digits, others where a file is another one or was changed.
+
+    Args:
+        sources: the files.
+        about: what else it depends on.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    states = [about]
+    for path in sources:
+        try:
+            state = path.stat()
+        except OSError:
+            raise InputError(f"{path}: no such file") from None
+        states.append(f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}")
+    return hashlib.sha256("\n".join(states).encode()).hexdigest()[:32]

@@ -114,6 +114,41 @@ def within(pred: Tensor, gt: Tensor, mask: Tensor, share: float = 0.1) -> Tensor
     return masked_mean(torch.where(error.isnan(), torch.nan, (error < share).to(error.dtype)), mask)
 
 
+def l1(pred: Tensor, gt: Tensor, mask: Tensor) -> Tensor:
+    """``mean(|p - g|)``, in the unit of the maps; SimCol3D.
+
+    Example:
+        >>> gt = torch.tensor([[2.0, 4.0]])
+        >>> l1(gt + 1, gt, gt > 0)
+        tensor(1.)
+    """
+    return masked_mean((pred - gt).abs(), mask)
+
+
+def median_rel(pred: Tensor, gt: Tensor, mask: Tensor) -> Tensor:
+    """``median(|p - g| / g)``, without unit; of an even number of pixels the mean of the middle two; SimCol3D.
+
+    Example:
+        >>> gt = torch.tensor([[2.0, 4.0]])
+        >>> median_rel(torch.tensor([[2.2, 6.0]]), gt, gt > 0)
+        tensor(0.3000)
+    """
+    errors = torch.where(mask, (pred - gt).abs() / gt, torch.nan).flatten(-2)
+    broken = (mask & (pred.isnan() | gt.isnan())).flatten(-2).any(dim=-1)
+    return torch.where(broken, torch.nan, errors.nanquantile(0.5, dim=-1))
+
+
+def rmse_log10(pred: Tensor, gt: Tensor, mask: Tensor) -> Tensor:
+    """``sqrt(mean((log10 p - log10 g)**2))``; what Make3D's tables call log10 since Godard et al. (CVPR 2017).
+
+    Example:
+        >>> gt = torch.tensor([[2.0, 4.0]])
+        >>> rmse_log10(gt * 10, gt, gt > 0)
+        tensor(1.)
+    """
+    return masked_mean((pred.log10() - gt.log10()) ** 2, mask).sqrt()
+
+
 def depth_errors(pred: Tensor, gt: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """The errors every table of the field has, by name, in its customary order.
 

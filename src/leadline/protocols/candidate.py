@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from leadline.data.dataset import DataSet
 from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
 from leadline.errors import InputError
@@ -45,14 +47,15 @@ def asked(name: str, predict: Predict, parallel: bool = False) -> Candidate:
     return Candidate(name, lambda _, image: predict(image), parallel)
 
 
-def made_elsewhere(path: Path, ids: Sequence[FrameId], kind: str | None = None, unit: str = "arbitrary") -> Candidate:
-    """Predictions in files, whoever made them.
+def made_elsewhere(path: Path, data: DataSet, kind: str | None = None, unit: str = "arbitrary") -> Candidate:
+    """Predictions in files, whoever made them, of the whole image or of what a protocol shows of it, at any size.
 
     Args:
-        path: a folder with a file for each frame, ``SEQUENCE/CAMERA/000012`` with a suffix of depth files, slashes as
-            folders or as ``-``; or one ``.npy`` file (N, H, W) of the split's frames in their order, as evaluators of
-            the field write them.
-        ids: of the split, in order.
+        path: a folder with a file for each frame, of any suffix of depth files, called as results call the frame
+            (``SEQUENCE/CAMERA/000012``, slashes as folders or as ``-``), or as its image, with its folders or, where
+            no two images have one name, without; or one ``.npy`` file (N, H, W) of the split's frames in their order,
+            as evaluators of the field write them.
+        data: what was predicted.
         kind: of the predictions, such as ``scale-invariant-disparity``; files that leadline wrote say it themselves.
         unit: of metric kinds.
 
@@ -61,13 +64,22 @@ def made_elsewhere(path: Path, ids: Sequence[FrameId], kind: str | None = None, 
             frames.
     """
     if path.suffix == ".npy" and path.is_file():
-        return _from_array(path, ids, kind, unit)
+        return _from_array(path, data, kind, unit)
     if not path.is_dir():
         raise InputError(f"{path}: no such folder of predictions, nor an .npy file of them")
+    stems = Counter(image.stem for image in data.paths)
+
+    def names(id: FrameId) -> Iterator[str]:
+        yield from (str(id), str(id).replace("/", "-"))
+        image = data.image(id)
+        if image.is_relative_to(data.root):
+            yield image.relative_to(data.root).with_suffix("").as_posix()
+        if stems[image.stem] == 1:
+            yield image.stem
 
     def answer(id: FrameId, image: np.ndarray) -> DepthMap:
         del image
-        for name in (str(id), str(id).replace("/", "-")):
+        for name in names(id):
             for suffix in DEPTH_SUFFIXES:
                 if (file := path / f"{name}{suffix}").is_file():
                     return DepthMap.load(file, kind=kind, unit=unit)
@@ -76,15 +88,18 @@ def made_elsewhere(path: Path, ids: Sequence[FrameId], kind: str | None = None, 
     return Candidate(path.name, answer, parallel=True)
 
 
-def _from_array(path: Path, ids: Sequence[FrameId], kind: str | None, unit: str) -> Candidate:
+def _from_array(path: Path, data: DataSet, kind: str | None, unit: str) -> Candidate:
     if kind is None:
         raise InputError(f"{path}: does not say what its numbers are; give --kind, such as scale-invariant-disparity")
     try:
         maps = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path}: is not a plain array ({error})") from None
-    if maps.ndim != 3 or len(maps) != len(ids):
-        raise InputError(f"{path}: holds {maps.shape}, not ({len(ids)}, height, width) for the frames of the split")
-    places = {id: place for place, id in enumerate(ids)}
+    if maps.ndim != 3 or len(maps) != len(data) or maps.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: holds {maps.dtype} {maps.shape}, not numbers ({len(data)}, height, width) for the frames of the "
+            "split"
+        )
+    places = {id: place for place, id in enumerate(data.ids)}
     parsed = Kind.parse(kind)
     return Candidate(path.stem, lambda id, _: DepthMap(np.array(maps[places[id]]), parsed, unit), parallel=True)

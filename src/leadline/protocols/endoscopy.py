@@ -124,7 +124,7 @@ C3VD = Protocol(
     about="EndoDAC's and GeDE's: rows 180 to 900 and columns 200 to 1150 of every frame, per-frame median, up "
     "to 100 mm.",
     data="c3vd",
-    split="all",
+    split="registered",
     alignment="median",
     min_depth=1e-3,
     max_depth=100,
@@ -139,12 +139,13 @@ C3VD = Protocol(
 
 SIMCOL3D = Protocol(
     name="simcol3d",
-    about="The challenge's: one scale for each trajectory, by least squares of the frames' mean depths, up to 20 cm.",
+    about="The challenge's: one scale for each trajectory, by least squares of the frames' mean depths, up to 20 cm; "
+    "l1 (cm), median_rel and RMSE are its figures. It clips predictions to 0..20 cm before the scale, this after.",
     data="simcol3d",
     split="test",
     alignment="mean-lsq",
     min_depth=1e-3,
     max_depth=20.001,
     unit="cm",
-    scores=("boundary_f1", "pseudo_texture"),
+    scores=("l1", "median_rel", "boundary_f1", "pseudo_texture"),
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,19 +23,19 @@ from torch import Tensor
 
 from leadline import align
 from leadline.camera import Camera
-from leadline.data.dataset import DataSet
-from leadline.data.lists import FrameId
-from leadline.depth import Kind
-from leadline.errors import InputError
+from leadline.data.dataset import NONE, DataSet
+from leadline.data.lists import FrameId, digest
+from leadline.depth import LENGTHS, Kind
+from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import relative
 from leadline.metrics.boundary import boundary_f1
 from leadline.metrics.cross_view import consistency, overlap_abs_rel
-from leadline.metrics.depth import depth_errors
+from leadline.metrics.depth import depth_errors, l1, median_rel, rmse_log10
 from leadline.metrics.pseudo_texture import pseudo_texture
 from leadline.metrics.temporal import opw, temporal_alignment, tgm
 from leadline.protocols.candidate import Candidate
-from leadline.rig import ring
+from leadline.rig import Rig, ring
 
 if TYPE_CHECKING:
     from leadline.protocols.protocol import Protocol
@@ -48,6 +49,9 @@ Row = dict[str, Any]
 SCORES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "boundary_f1": lambda depth, truth, image, mask: boundary_f1(depth, truth, mask),
     "pseudo_texture": pseudo_texture,
+    "l1": lambda depth, truth, image, mask: l1(depth, truth, mask),
+    "median_rel": lambda depth, truth, image, mask: median_rel(depth, truth, mask),
+    "rmse_log10": lambda depth, truth, image, mask: rmse_log10(depth, truth, mask),
 }
 
 
@@ -61,7 +65,8 @@ class Result:
         protocol: how the figures were made, in plain types.
         means: what is to be compared, with counts and statistics of the fitted scale.
         images: a row for each image judged.
-        groups: means over single cameras, and over the reflective pixels of images and over the others.
+        groups: means over single cameras, over single videos where each has its own alignment, and over the reflective
+            pixels of images and over the others.
         pairs: a row for each pair of adjacent frames, or of neighbouring cameras, that was compared.
         without_truth: names of the images that have no valid truth.
         failures: what was wrong with the images that could not be judged, a line each.
@@ -98,7 +103,7 @@ class _Maps:
     true: np.ndarray  # (H, W)
     mask: np.ndarray  # (H, W) bool, what counts
     usable: np.ndarray  # (H, W) bool, what carries picture
-    image: np.ndarray  # (H, W, 3)
+    image: np.ndarray  # (H, W, 3), or empty where nothing needs it
     flow: np.ndarray  # (H, W, 2), or empty
 
 
@@ -113,21 +118,30 @@ class Evaluation:
     """One candidate under one protocol, once; see :meth:`Protocol.evaluate`."""
 
     def __init__(self, rules: Protocol, candidate: Candidate, data: DataSet, workers: int) -> None:
+        if data.truth == NONE:
+            raise ConfigError("truth: 'none' leaves nothing to judge by")
+        if workers < 0:
+            raise ConfigError(f"threads: at least 1, or 0 for one a core, not {workers}")
         self.rules, self.candidate, self.data = rules, candidate, data
         self.workers = workers or os.cpu_count() or 1
         self.failures: list[str] = []
         self.kind, self.unit = self._first()
+        if self.unit in LENGTHS:  # that of the first frame is that of all
+            self.rules = replace(rules, unit=self.unit)
         self.rule = rules.rule(self.kind)
         self.rule.check(self.kind)
+        if rules.across:
+            replace(rules, alignment=self.rule.name)  # refuses what does not go together
 
     def _first(self) -> tuple[Kind, str]:
         """Kind of the answers and unit of the truth; a frame that cannot be read is met, and reported, later."""
         problem = None
         for index in range(len(self.data)):
             try:
-                frame = self.rules.seen(self.data, self.data.ids[index])
-                truth = self.rules.truth_of(self.data, self.data.ids[index], frame)
-                return self.candidate(self.data.ids[index], frame.image).kind, truth.unit
+                id = self.data.ids[index]
+                view = self.rules.seen(self.data, id)
+                truth = self.rules.truth_of(self.data, id, view.frame)
+                return self.rules.answer(self.candidate, id, view, truth)[1], truth.unit
             except InputError as error:
                 problem = problem or error
         raise InputError(f"{self.data.root}: none of {len(self.data)} frames can be judged; the first: {problem}")
@@ -141,17 +155,22 @@ class Evaluation:
         judged: list[_Judged] = []
         pairs: list[Row] = []
         threads = torch.get_num_threads()
-        # One thread a worker: several frames at a time keep the cores busier than several threads at one frame.
-        with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as self.pool:
-            for some, compared in self._progress(self._parts()):
-                judged += some
-                pairs += compared
-        torch.set_num_threads(threads)
+        try:
+            with (
+                tempfile.TemporaryDirectory() as folder,  # outlives the workers, which may still write when one failed
+                # One thread a worker: several frames at a time keep cores busier than several threads at one frame.
+                ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as self.pool,
+            ):
+                for some, compared in self._progress(self._parts(Path(folder))):
+                    judged += some
+                    pairs += compared
+        finally:
+            torch.set_num_threads(threads)
         rows = [each.row for each in judged if each.row is not None]
         if not rows:
             raise InputError(
                 f"{self.data.root}: none of {len(self.data)} images has true depth between {self.rules.min_depth:g} "
-                f"and {self.rules.max_depth:g} {self.unit}; check the unit, --depth.scale and the range"
+                f"and {self.rules.max_depth:g} {self.unit}; check the unit, --depth_scale and the range"
             )
         fits = {id(each.fit): each.fit for each in judged if each.row is not None}  # a video's frames share one
         means, groups = self._means(rows, pairs)
@@ -160,7 +179,8 @@ class Evaluation:
         return Result(
             self.candidate.name,
             str(self.kind),
-            described(self.rules, self.data, self.rule.name, self.unit),
+            described(self.rules, self.data, self.rule.name, self.unit)
+            | {"judged_frames": len(rows), "judged_digest": digest(self.data.ids[row["index"]] for row in rows)},
             means,
             rows,
             groups,
@@ -173,15 +193,15 @@ class Evaluation:
         console = Console(stderr=True)
         yield from track(parts, self.candidate.name, console=console, disable=not console.is_terminal, transient=True)
 
-    def _parts(self) -> Iterator[tuple[list[_Judged], list[Row]]]:
+    def _parts(self, folder: Path) -> Iterator[tuple[list[_Judged], list[Row]]]:
         """Frames judged, and pairs of them compared, as they become ready."""
         ids = self.data.ids
         if self.rule.per == "video" or self.rules.temporal:
-            for _, indices in itertools.groupby(
-                range(len(ids)), lambda index: (ids[index].sequence, ids[index].camera)
-            ):
-                with tempfile.TemporaryDirectory() as folder:
-                    yield from self._video(list(indices), Path(folder))
+            videos: dict[tuple[str, str], list[int]] = {}
+            for index, id in enumerate(ids):
+                videos.setdefault((id.sequence, id.camera), []).append(index)
+            for number, indices in enumerate(videos.values()):
+                yield from self._video(indices, folder / str(number))
         elif self.rules.across:
             yield from self._map(self._instant, self.data.instants())
         else:
@@ -204,15 +224,13 @@ class Evaluation:
 
     def _ask(self, index: int, frame: Frame | None = None, maps: bool = False) -> _Answer:
         rules, id = self.rules, self.data.ids[index]
-        frame = frame or rules.seen(self.data, id)
+        view = rules.seen(self.data, id, frame)
+        frame = view.frame
         truth = rules.truth_of(self.data, id, frame)
-        answer = self.candidate(id, frame.image)
-        if answer.kind != self.kind:
-            raise InputError(f"{id}: the prediction is {answer.kind} but that of the first frame {self.kind}")
-        if answer.shape != truth.shape:
-            answer = rules.resized(answer, truth.shape)
+        values, kind = rules.answer(self.candidate, id, view, truth)
+        if kind != self.kind:
+            raise InputError(f"{id}: the prediction is {kind} but that of the first frame {self.kind}")
         mask = rules.counts(id, frame, truth)
-        values = np.where(answer.valid, answer.values, np.float32(np.nan))
         groups = {}
         if frame.reflective is not None:
             groups = {"reflective": frame.reflective[mask], "elsewhere": ~frame.reflective[mask]}
@@ -220,7 +238,8 @@ class Evaluation:
         if maps or rules.scores:
             usable = np.ones_like(mask) if frame.mask is None else frame.mask
             flow = np.empty(0) if frame.forward_flow is None else frame.forward_flow
-            kept = _Maps(values, truth.values, mask, usable, frame.image, flow)
+            image = frame.image if rules.scores or flow.size else np.empty(0)
+            kept = _Maps(values, truth.values, mask, usable, image, flow)
         return _Answer(index, id, values[mask], truth.values[mask], groups, frame.camera, frame.pose, kept)
 
     def _fit(self, answers: Sequence[_Answer]) -> align.Fit:
@@ -229,13 +248,7 @@ class Evaluation:
         return self.rule.fit(predicted, true, _Each(answers, _everywhere), self.kind)
 
     def _depth(self, values: np.ndarray, fit: align.Fit) -> np.ndarray:
-        """Aligned and clamped, (any shape) float32; a pixel without an answer counts as the end of the range that a
-        depth or a disparity of 0 is clamped to."""
-        depth = self.rule.apply(values, self.kind, *fit[0])
-        depth = np.clip(depth, self.rules.min_depth, self.rules.max_depth).astype(np.float32)
-        if np.isfinite(fit[0][0]):  # else nothing was answered at all, and that is to be seen
-            depth[np.isnan(depth)] = self.rules.min_depth if self.kind.quantity == "depth" else self.rules.max_depth
-        return depth
+        return self.rules.aligned(values, self.kind, *fit[0])
 
     def _judge(self, answer: _Answer, fit: align.Fit | None = None) -> _Judged:
         fit = fit or self._fit([answer])
@@ -255,30 +268,39 @@ class Evaluation:
         return _Judged(answer.id, row, fit)
 
     def _instant(self, indices: Sequence[int]) -> tuple[list[_Judged], list[Row]]:
-        """What several cameras saw at once, judged and compared."""
-        rig = self.data.rig(indices)
-        answers = [self._ask(index, rig[self.data.ids[index].camera], maps=True) for index in indices]
+        """What several cameras saw at once, judged and compared; a camera that cannot be read is left out."""
+        try:
+            rig: Rig | None = self.data.rig(indices)
+        except InputError:
+            rig = None  # which of them it is, is said when they are asked one by one
+        answers = []
+        for index in indices:
+            frame = rig[self.data.ids[index].camera] if rig else None
+            try:
+                answers.append(self._ask(index, frame, maps=True))
+            except InputError as error:
+                self.failures.append(str(error))
         judged = [self._judge(answer) for answer in answers]
-        if rig.pose is None or any(answer.pose is None or answer.camera is None for answer in answers):
-            raise InputError(f"{answers[0].id}: comparing cameras needs calibration and pose of every one")
+        if rig is None or rig.pose is None or any(a.pose is None or a.camera is None for a in answers):
+            return judged, []
         mounts = [relative(answer.pose, rig.pose) for answer in answers]
-        depths = [self._depth(a.maps.predicted, j.fit) for a, j in zip(answers, judged, strict=True) if a.maps]
+        depths = [self._depth(a.maps.predicted, each.fit) for a, each in zip(answers, judged, strict=True) if a.maps]
         rows = []
         for one, other in ring(mounts):
-            maps = [answers[number].maps for number in (one, other)]
-            where = [answers[number].camera for number in (one, other)], [mounts[number] for number in (one, other)]
-            found = consistency([depths[one], depths[other]], [each.usable for each in maps if each], *where)  # type: ignore[arg-type]
-            error = overlap_abs_rel(
-                depths[one], [each.true for each in maps if each], [each.mask for each in maps if each], *where  # type: ignore[arg-type]
-            )  # fmt: skip
-            row: Row = {"name": f"{answers[one].id} {answers[other].id.camera}"}
+            pair = [answers[one], answers[other]]
+            maps = [answer.maps for answer in pair if answer.maps]
+            where = [answer.camera for answer in pair if answer.camera], [mounts[one], mounts[other]]
+            found = consistency([depths[one], depths[other]], [each.usable for each in maps], *where)
+            wrong = overlap_abs_rel(depths[one], [each.true for each in maps], [each.mask for each in maps], *where)
+            row: Row = {"name": f"{pair[0].id} {pair[1].id.camera}"}
             row |= {"cross_view": found.difference, "cross_view_relative": found.relative} if found.overlap else {}
-            row |= {"overlap_abs_rel": error.abs_rel} if error.overlap else {}
+            row |= {"overlap_abs_rel": wrong.abs_rel} if wrong.overlap else {}
             rows.append(row)
         return judged, rows
 
     def _video(self, indices: Sequence[int], folder: Path) -> Iterator[tuple[list[_Judged], list[Row]]]:
         """Frames of one video; answers wait on disk until the alignment is known, so any length fits into memory."""
+        folder.mkdir()
 
         def stored(index: int) -> _Answer:
             return _store(self._ask(index, maps=self.rules.temporal), folder)
@@ -290,8 +312,10 @@ class Evaluation:
             fits[judged.id] = judged.fit
             yield [judged], []
         if self.rules.temporal:
-            pairs = itertools.pairwise(answer for answer in answers if answer.id in fits)
-            yield from self._map(lambda pair: ([], self._adjacent(pair, fits)), pairs)
+            pairs = [(a, b) for a, b in itertools.pairwise(answers) if {a.id, b.id} <= fits.keys()]
+            adjacent = [(a, b) for a, b in pairs if b.id.number == a.id.number + 1]
+            yield from self._map(lambda pair: ([], self._adjacent(pair, fits)), adjacent)
+        shutil.rmtree(folder)
 
     def _adjacent(self, pair: Sequence[_Answer], fits: Mapping[FrameId, align.Fit]) -> list[Row]:
         """How steady two frames of a video are; what needs poses or flow only where they are known."""
@@ -329,18 +353,22 @@ class Evaluation:
             cameras.setdefault(self.data.ids[row["index"]].camera, []).append(row)
         if len(cameras) > 1:
             groups |= {camera: _mean(own) | {"images": len(own)} for camera, own in cameras.items()}
+        if self.rule.per == "video":
+            videos: dict[str, list[Row]] = {}
+            for row in rows:
+                videos.setdefault(self.data.ids[row["index"]].sequence, []).append(row)
+            if len(videos) > 1:
+                groups |= {video: _mean(own) | {"images": len(own)} for video, own in videos.items()}
         if self.rules.average == "cameras":
             each = [_mean(own) for own in cameras.values()]
             means = {name: float(np.mean([mean[name] for mean in each])) for name in each[0]}
         else:
             means = _mean(rows)
         means |= _mean(pairs)
-        if pairs:  # a pair that has nothing to compare lacks that figure
-            figures = {name for pair in pairs for name in pair if name != "name"}
-            means |= {
-                "pairs": len(pairs),
-                "pairs_without_overlap": sum(figures - pair.keys() != set() for pair in pairs),
-            }
+        main = "cross_view" if self.rules.across else "tae"
+        if any(main in pair for pair in pairs):
+            without = sum(main not in pair for pair in pairs)
+            means |= {"pairs": len(pairs) - without, "pairs_without_overlap": without}
         return means, groups
 
 
@@ -400,16 +428,25 @@ class _Stored(_Answer):
     """An answer whose arrays wait in a file."""
 
     file: Path
+    count: int  # of pixels
 
 
 def _store(answer: _Answer, folder: Path) -> _Stored:
-    arrays = {"predicted": answer.predicted, "true": answer.true}
-    arrays |= {f"group/{name}": pixels for name, pixels in answer.groups.items()}
-    if answer.maps is not None:
+    arrays = {f"group/{name}": pixels for name, pixels in answer.groups.items()}
+    if answer.maps is None:
+        arrays |= {"predicted": answer.predicted, "true": answer.true}
+    else:  # which hold those
         arrays |= {f"map/{name}": values for name, values in vars(answer.maps).items()}
     file, nothing = folder / f"{answer.index}.npz", np.empty(0)
-    np.savez(file, allow_pickle=False, **arrays)
-    return _Stored(answer.index, answer.id, nothing, nothing, {}, answer.camera, answer.pose, None, file)
+    try:
+        np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot keep the answers to a video until its alignment is known ({error.strerror}); "
+            "TMPDIR=FOLDER puts them elsewhere"
+        ) from None
+    count = len(answer.true)
+    return _Stored(answer.index, answer.id, nothing, nothing, {}, answer.camera, answer.pose, None, file, count)
 
 
 def _restore(answer: _Answer) -> _Answer:
@@ -421,19 +458,18 @@ def _restore(answer: _Answer) -> _Answer:
         {name.removeprefix(kind): values for name, values in arrays.items() if name.startswith(kind)}
         for kind in ("group/", "map/")
     )
-    return _Answer(
-        answer.index, answer.id, arrays["predicted"], arrays["true"], groups, answer.camera, answer.pose,
-        _Maps(**maps) if maps else None,
-    )  # fmt: skip
+    whole = _Maps(**maps) if maps else None
+    predicted, true = (getattr(whole, key)[whole.mask] if whole else arrays[key] for key in ("predicted", "true"))
+    return _Answer(answer.index, answer.id, predicted, true, groups, answer.camera, answer.pose, whole)
 
 
 def _array(name: str, answer: _Answer) -> np.ndarray:
     """``predicted`` or ``true`` of an answer, without the rest of its file."""
-    if isinstance(answer, _Stored):
-        with np.load(answer.file) as stored:
-            return stored[name]
-    return getattr(answer, name)
+    if not isinstance(answer, _Stored):
+        return getattr(answer, name)
+    with np.load(answer.file) as stored:
+        return stored[name] if name in stored.files else stored[f"map/{name}"][stored["map/mask"]]
 
 
 def _everywhere(answer: _Answer) -> np.ndarray:
-    return np.ones(len(_array("true", answer)), bool)
+    return np.ones(answer.count if isinstance(answer, _Stored) else len(answer.true), bool)

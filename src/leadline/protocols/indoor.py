@@ -46,7 +46,7 @@ NYU = Protocol(
     "10 m.",
     data="nyu",
     split="test",
-    alignment="lsq-disparity",
+    alignment="lsq-positive-disparity",
     min_depth=1e-3,
     max_depth=10,
     unit="m",
@@ -61,10 +61,11 @@ NYU = Protocol(
 )
 DIODE = Protocol(
     name="diode",
-    about="Marigold's: 771 validation images indoors and outdoors, least squares in disparity, 0.6 to 350 m.",
+    about="Marigold's: 771 validation images indoors and outdoors, least squares in disparity, 0.6 to 350 m; Marigold "
+    "clamps to that range but also counts the little truth outside it.",
     data="diode",
     split="val",
-    alignment="lsq-disparity",
+    alignment="lsq-positive-disparity",
     min_depth=0.6,
     max_depth=350,
     unit="m",
@@ -75,10 +76,11 @@ DIODE = Protocol(
 )
 ETH3D = Protocol(
     name="eth3d",
-    about="Marigold's: 454 images of ETH3D's training scenes, least squares in disparity, no cap.",
+    about="Marigold's: 454 images of ETH3D's training scenes, least squares in disparity, no cap; Marigold fits on "
+    "maps shrunk to 1024 pixels, this on whole ones.",
     data="eth3d",
     split="marigold",
-    alignment="lsq-disparity",
+    alignment="lsq-positive-disparity",
     min_depth=1e-5,
     unit="m",
 )

@@ -33,7 +33,8 @@ class OrdinalProtocol(Protocol):
                 continue
             kind = answer.kind
             values = np.where(answer.valid, answer.values, np.nan) * (1 if kind.quantity == "disparity" else -1)
-            pairs = data.pairs(id)
+            if not (pairs := data.pairs(id)):
+                continue
             height, width = answer.shape
             inside = [
                 all(0 <= row < height and 0 <= column < width for row, column in (pair.nearer, pair.farther))

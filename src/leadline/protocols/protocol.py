@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from leadline import align
 from leadline.data.dataset import DataSet
 from leadline.data.lists import FrameId
 from leadline.data.transforms import Crop, nearest_pixels
 from leadline.depth import DepthMap, Kind
-from leadline.errors import ConfigError
+from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.protocols.candidate import Candidate
 from leadline.protocols.evaluation import SCORES, Evaluation, Result
@@ -33,6 +35,20 @@ class Published:
     model: str
     figures: Mapping[str, float]
     source: str
+
+
+class View(NamedTuple):
+    """What a model sees of a frame.
+
+    Args:
+        frame: that part.
+        whole: (height, width) of the whole image.
+        window: rows and columns of the part; None for all.
+    """
+
+    frame: Frame
+    whole: tuple[int, int]
+    window: tuple[slice, slice] | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,8 @@ class Protocol:
             raise ConfigError(f"range: 0 < min_depth < max_depth is needed, not {self.min_depth} and {self.max_depth}")
         if self.alignment is not None:
             align.alignment(self.alignment)
+        if self.across and (self.temporal or (self.alignment and align.alignment(self.alignment).per == "video")):
+            raise ConfigError(f"alignment: {self.name} compares cameras at one instant, which goes image by image only")
         if missing := set(self.scores) - set(SCORES):
             raise ConfigError(f"scores: {', '.join(sorted(missing))}: not known; there is {', '.join(SCORES)}")
 
@@ -113,9 +131,49 @@ class Protocol:
         return depth.to_unit(self.unit) if self.unit and depth.kind.up_to == "nothing" else depth
 
     def resized(self, answer: DepthMap, size: tuple[int, int]) -> DepthMap:
-        """An answer at the size of the truth."""
-        pick = nearest_pixels(answer.shape, size)
-        return DepthMap(answer.values[pick], answer.kind, answer.unit, answer.valid[pick])
+        """An answer at the size of the truth: bilinear in its own quantity, as OpenCV has it; where pixels have no
+        answer the nearest ones are looked up."""
+        if not answer.valid.all():
+            pick = nearest_pixels(answer.shape, size)
+            return DepthMap(answer.values[pick], answer.kind, answer.unit, answer.valid[pick])
+        values = torch.from_numpy(answer.values)[None, None]
+        values = functional.interpolate(values, size, mode="bilinear", align_corners=False)
+        return DepthMap(values[0, 0].numpy(), answer.kind, answer.unit)
+
+    def answer(self, candidate: Candidate, id: FrameId, view: View, truth: DepthMap) -> tuple[np.ndarray, Kind]:
+        """What a candidate says of a frame, at the truth's size and, where it is metric, in its unit; NaN where it
+        says nothing. An answer to the whole image is cropped to the view.
+
+        Raises:
+            InputError: it has the shape neither of the view nor of the whole image.
+        """
+        answer = candidate(id, view.frame.image)
+        size, whole = (view.frame.height, view.frame.width), view.whole
+        if answer.shape != size and not _alike(answer.shape, size):
+            if not _alike(answer.shape, whole):
+                raise InputError(
+                    f"{id}: the prediction is {answer.shape[1]}x{answer.shape[0]}, which is the shape neither of the "
+                    f"image ({whole[1]}x{whole[0]}) nor of what this protocol shows of it ({size[1]}x{size[0]})"
+                )
+            if answer.shape != whole:
+                answer = self.resized(answer, whole)
+            if view.window:
+                values, valid = answer.values[view.window], answer.valid[view.window]
+                answer = DepthMap(values, answer.kind, answer.unit, valid)
+        if answer.shape != truth.shape:
+            answer = self.resized(answer, truth.shape)
+        if answer.kind.up_to == truth.kind.up_to == "nothing":
+            answer = answer.to_unit(truth.unit if answer.kind.quantity == "depth" else f"1/{truth.unit}")
+        return np.where(answer.valid, answer.values, np.float32(np.nan)), answer.kind
+
+    def aligned(self, values: np.ndarray, kind: Kind, scale: float, shift: float) -> np.ndarray:
+        """An answer of any shape as depth, aligned and clamped, float32; pixels without an answer become the end of the
+        range that a depth or a disparity of 0 is clamped to."""
+        depth = self.rule(kind).apply(values, kind, scale, shift)
+        depth = np.clip(depth, self.min_depth, self.max_depth).astype(np.float32)
+        if np.isfinite(scale):  # else nothing was answered at all, and that is to be seen
+            depth[np.isnan(depth)] = self.min_depth if kind.quantity == "depth" else self.max_depth
+        return depth
 
     def evaluate(self, candidate: Candidate, data: DataSet, workers: int = 0) -> Result:
         """Judge a candidate.
@@ -133,25 +191,15 @@ class Protocol:
         """
         return Evaluation(self, candidate, data, workers).run()
 
-    def aligned(self, candidate: Candidate, data: DataSet, row: Mapping[str, Any]) -> tuple[Frame, DepthMap, DepthMap]:
-        """The view, the truth and the aligned answer a row of a result was made from, for looking at them."""
-        id = data.ids[row["index"]]
-        view = self.seen(data, id)
-        answer = candidate(id, view.image)
-        truth = self.truth_of(data, id, view)
-        if answer.shape != truth.shape:
-            answer = self.resized(answer, truth.shape)
-        depth = self.rule(answer.kind).apply(answer.values, answer.kind, row["scale"], row["shift"])
-        return view, truth, DepthMap(np.clip(depth, self.min_depth, self.max_depth), truth.kind, truth.unit)
-
-    def seen(self, data: DataSet, id: FrameId) -> Frame:
-        """What the model sees of a frame, with its truth, camera and pose."""
-        frame = data.load(id)
-        window = self.view_of(id, frame.height, frame.width)
-        if window is None:
-            return frame
-        rows, columns = window
-        return Crop(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)(frame)
+    def seen(self, data: DataSet, id: FrameId, frame: Frame | None = None) -> View:
+        """What the model sees of a frame, with its truth, camera and pose; the frame is loaded unless it is given."""
+        frame = frame or data.load(id)
+        whole = (frame.height, frame.width)
+        window = self.view_of(id, *whole)
+        if window is not None:
+            rows, columns = window
+            frame = Crop(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)(frame)
+        return View(frame, whole, window)
 
     def rule(self, kind: Kind) -> align.Alignment:
         """The alignment of predictions of a kind."""
@@ -160,10 +208,15 @@ class Protocol:
     def counts(self, id: FrameId, view: Frame, truth: DepthMap) -> np.ndarray:
         """(H, W) bool, the pixels of the truth that are judged."""
         mask = truth.valid & (truth.values > self.min_depth) & (truth.values < self.max_depth)
-        if view.mask is not None and view.mask.shape == mask.shape:
-            mask &= view.mask
+        if view.mask is not None:
+            mask &= view.mask[nearest_pixels(view.mask.shape, mask.shape)]
         if (window := self.judged_in(id, *truth.shape)) is not None:
             inside = np.zeros_like(mask)
             inside[window] = True
             mask &= inside
         return mask
+
+
+def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes have the same shape, but for rounding."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) < 0.02

@@ -6,12 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from leadline.data.dataset import DataSet
+from leadline.depth import LENGTHS
 from leadline.io.atomic import write_json, write_text
 from leadline.page import Page
 from leadline.protocols.candidate import Candidate
@@ -23,9 +25,10 @@ from leadline.view import SPARSE, colourise, contact_sheet, robust_range, thicke
 COLUMNS = {
     "abs_rel": "AbsRel", "sq_rel": "SqRel", "rmse": "RMSE", "rmse_log": "RMSElog", "silog": "SILog", "log10": "log10",
     "delta1": "delta1", "delta2": "delta2", "delta3": "delta3", "boundary_f1": "boundaryF1",
-    "pseudo_texture": "pseudoTex", "accuracy": "accuracy", "tae": "TAE", "tas": "TAS", "tae_depthcrafter": "TAE(dc)",
-    "opw": "OPW", "tgm": "TGM", "cross_view": "cross-view", "cross_view_relative": "cross-rel",
-    "overlap_abs_rel": "overlapRel", "unanswered": "unanswered", "images": "images", "pairs": "pairs",
+    "pseudo_texture": "pseudoTex", "l1": "L1", "median_rel": "medianRel", "rmse_log10": "RMSElog10",
+    "accuracy": "accuracy", "tae": "TAE", "tas": "TAS", "tae_depthcrafter": "TAE(dc)", "opw": "OPW", "tgm": "TGM",
+    "cross_view": "cross-view", "cross_view_relative": "cross-rel", "overlap_abs_rel": "overlapRel",
+    "unanswered": "unanswered", "images": "images", "pairs": "pairs",
 }  # fmt: skip
 
 
@@ -98,8 +101,10 @@ def write_report(
                 f"Fitted scale: median {result.means['scale_median']:.4g}, spread {result.means['scale_spread']:.3f} "
                 "(standard deviation over median)."
             )
+        unit = result.protocol["unit"]
+        judged_by = replace(rules, unit=unit if unit in LENGTHS else None)
         for what, chosen in _chosen(result, count).items():
-            sheet = _pictures(rules, candidate, data, chosen)
+            sheet = _pictures(judged_by, candidate, data, chosen)
             page.picture(f"{_safe(result.model)}-{what}.png", sheet, _caption(what, chosen))
         if result.without_truth:
             page.text(f"Without truth in range, {len(result.without_truth)}: {', '.join(result.without_truth[:20])}")
@@ -128,17 +133,21 @@ def _pictures(rules: Protocol, candidate: Candidate, data: DataSet, rows: Sequen
     """(H, W, 3) uint8, a row an image: image, truth, aligned answer, error."""
     sheet = []
     for row in rows:
-        view, truth, aligned = rules.aligned(candidate, data, row)
+        id = data.ids[row["index"]]
+        view = rules.seen(data, id)
+        truth = rules.truth_of(data, id, view.frame)
+        answer, kind = rules.answer(candidate, id, view, truth)
+        aligned = rules.aligned(answer, kind, row["scale"], row["shift"])
         low, high = robust_range(truth.values, truth.valid)
         values, valid = truth.values, truth.valid
-        error = np.abs(aligned.values - values) / np.where(valid, values, 1)
+        error = np.abs(aligned - values) / np.where(valid, values, 1)
         if valid.mean() < SPARSE:
             radius = max(1, truth.shape[1] // 400)
             (values, _), (error, valid) = thickened(values, valid, radius), thickened(error, valid, radius)
         sheet.append([
-            (view.image * 255).astype(np.uint8),
+            (view.frame.image * 255).astype(np.uint8),
             colourise(values, valid, low, high, quantity="depth"),
-            colourise(aligned.values, np.ones_like(valid), low, high, quantity="depth"),
+            colourise(aligned, np.ones_like(valid), low, high, quantity="depth"),
             colourise(error, valid, 0, 0.5, colormap="magma"),
         ])  # fmt: skip
     return contact_sheet(sheet, ["image", "truth", "aligned prediction", "|error| / truth, 0..0.5"], height=200)
