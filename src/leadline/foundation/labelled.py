@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import track
 
+from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import Images
+from leadline.data.lists import FrameId
 from leadline.data.samples import covering
 from leadline.data.transforms import Resize
 from leadline.depth import DepthMap
@@ -41,10 +45,24 @@ class Labelled:
         self, frames: Images, teacher: DepthModel, size: tuple[int, int], folder: str | os.PathLike[str]
     ) -> None:
         self.frames = frames
+        if isinstance(frames, DataSet):  # labels take the place of its depth, which needs not be read
+            self.frames = copy(frames)
+            self.frames.truth = NONE
         self.teacher = teacher
         self.size = size
         self.folder = Path(folder)
         self._caches: dict[tuple[int, int], LabelCache] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """What the images know of themselves, such as ``ids`` and ``neighbour``."""
+        if name == "frames":  # not there yet: a copy is being made
+            raise AttributeError(name)
+        return getattr(self.frames, name)
+
+    def load(self, id: FrameId) -> Frame:
+        """Any frame of the data set, resized likewise, without a label."""
+        frame = self.frames.load(id)  # type: ignore[attr-defined]
+        return Resize(*covering(frame.height, frame.width, self.size))(frame)
 
     def __len__(self) -> int:
         return len(self.frames)

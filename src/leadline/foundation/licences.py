@@ -21,6 +21,10 @@ KNOWN = (
     (r"Intel/zoedepth-.+", "mit"),
     (r"apple/DepthPro(-hf)?", "apple-amlr"),
     (r"vinvino02/glpn-(nyu|kitti)", "apache-2.0"),
+    (r"facebook/dinov2-.+", "apache-2.0"),
+    (r"facebook/dinov3-.+", "dinov3-license"),
+    (r"facebook/sam-vit-.+", "apache-2.0"),
+    (r"microsoft/swin-.+", "apache-2.0"),
 )
 
 COMMERCIAL = {

@@ -8,11 +8,9 @@ model's ``preprocessor_config.json``, are done on float tensors.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -25,16 +23,8 @@ from leadline.depth import ARBITRARY, Kind
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.foundation.base import DepthModel, digest
 from leadline.foundation.licences import licence_of
+from leadline.foundation.transformers_files import fetch, first_line, load_network, read_config
 
-HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-#: What is fetched of a hub repository.
-FILES = [
-    "config.json",
-    "preprocessor_config.json",
-    "README.md",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-]
 METRES = {"depth": "m", "disparity": "1/m"}
 #: PIL's numbers of the filters processors name.
 FILTERS = {2: "bilinear", 3: "bicubic"}
@@ -76,7 +66,7 @@ class Preprocessing:
         Raises:
             InputError: no such file, not JSON, or values that no depth processor has.
         """
-        entries = defaults | {key: value for key, value in _json(path).items() if value is not None}
+        entries = defaults | {key: value for key, value in read_config(path).items() if value is not None}
         try:
             divisor = entries.get("size_divisor")
             multiple = int(divisor if divisor else max(1, entries.get("ensure_multiple_of", 1)))
@@ -337,28 +327,10 @@ def load_transformers(spec: str, kind: str | Kind | None = None) -> Transformers
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         raise InputError(f"{spec}: no model.safetensors in it; weights in other formats are not loaded")
-    network = _network(folder, config, spec)
+    from transformers import AutoModelForDepthEstimation
+
+    network = load_network(AutoModelForDepthEstimation, folder, spec, UNUSED.search, config=config)
     return family(network, preprocessing, stated, name, licence_of(folder, spec), digest(files))
-
-
-def fetch(spec: str) -> Path:
-    """The files of a hub repository, on disk: downloaded once, then from the hub's own cache.
-
-    Raises:
-        InputError: not a hub's name, no such repository, or it cannot be reached.
-    """
-    if not HUB_NAME.fullmatch(spec):
-        raise InputError(f"{spec}: no such folder, and not a hub name (owner/name)")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(spec, allow_patterns=FILES))
-    except Exception as error:  # the hub's errors and those of several network libraries share no base class
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise InputError(
-            f"{spec}: no such folder here, and the hub gives no such model: none there, login needed, or "
-            f"cannot be reached ({reason[0][:160]})"
-        ) from None
 
 
 def _config(folder: Path, spec: str) -> tuple[Any, type[TransformersDepth]]:
@@ -366,7 +338,7 @@ def _config(folder: Path, spec: str) -> tuple[Any, type[TransformersDepth]]:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES as loadable
 
-    model_type = str(_json(folder / "config.json").get("model_type"))
+    model_type = str(read_config(folder / "config.json").get("model_type"))
     if model_type not in loadable:
         raise InputError(
             f"{spec}: model type {model_type!r} is no depth model of transformers"
@@ -377,65 +349,8 @@ def _config(folder: Path, spec: str) -> tuple[Any, type[TransformersDepth]]:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{spec}: its config.json cannot be read ({_line(error)})") from None
+        raise InputError(f"{spec}: its config.json cannot be read ({first_line(error)})") from None
     return config, FAMILIES.get(model_type, TransformersDepth)
-
-
-def _network(folder: Path, config: Any, spec: str) -> torch.nn.Module:
-    """The network with all its weights: transformers would fill gaps with random numbers."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForDepthEstimation
-
-    try:
-        with _quiet():
-            network, report = AutoModelForDepthEstimation.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are reported, and raised below
-                dtype=torch.float32,
-            )
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError, ImportError) as error:
-        raise InputError(f"{spec}: its weights cannot be loaded ({_line(error)})") from None
-    missing = sorted(key for key in report["missing_keys"] if not UNUSED.search(key))
-    missing += sorted(entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"])
-    if missing:
-        raise InputError(
-            f"{spec}: its weights do not fit its config.json: {len(missing)} missing or of another shape, "
-            f"such as {missing[0]}"
-        )
-    return network
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers prints progress and a table of weights; what matters of it is raised as an error."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise InputError(f"{path.parent}: no {path.name} in it; a model folder of transformers has one") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
-    if not isinstance(entries, dict):
-        raise InputError(f"{path}: not a JSON object")
-    return entries
 
 
 def _size(value: Any) -> tuple[int, int]:
@@ -445,7 +360,3 @@ def _size(value: Any) -> tuple[int, int]:
     if isinstance(value, list | tuple):
         return int(value[0]), int(value[1])
     return int(value), int(value)
-
-
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

