@@ -312,7 +312,7 @@ def _fitted(camera: Camera | None, width: int, height: int, path: Path) -> Camer
         raise InputError(f"{path}: {error}") from None
 
 
-def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> list[str]:
+def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True, poses: bool = False) -> list[str]:
     """Write frames as :class:`Folder` reads them: ``images/NAME.png`` and ``depths/NAME.png``, NAME ``SEQUENCE-FRAME``.
 
     Depth has 16 bits up to the map's largest, and holds kind, unit and camera; where that is coarser than a thousandth
@@ -326,7 +326,7 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> lis
     - ``diffuse/NAME.tiff`` and ``residual/NAME.tiff``: (H, W, 3) float32.
     - ``forward_flow/NAME.tiff``, ``backward_flow/NAME.tiff``: (H, W, 2) float32, pixels right and down, NaN where what
       is seen here is not seen there.
-    - ``poses/NAME.txt``: 4x4 camera-to-world.
+    - ``poses/NAME.txt``: 4x4 camera-to-world; with ``poses`` without the rest of the truth, too.
 
     Returns:
         The names.
@@ -342,6 +342,8 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True) -> lis
             frame.depth.save(root / "depths" / f"{name}{_suffix(frame.depth)}")
         if truth:
             _write_truth(root, name, frame)
+        if (truth or poses) and frame.pose is not None:
+            write_numbers(root / "poses" / f"{name}.txt", frame.pose)
         names.append(name)
     return names
 
@@ -362,8 +364,6 @@ def _write_truth(root: Path, name: str, frame: Frame) -> None:
         values = getattr(frame, kind)
         if values is not None:
             write_raster(root / kind / f"{name}.tiff", values)
-    if frame.pose is not None:
-        write_numbers(root / "poses" / f"{name}.txt", frame.pose)
 
 
 def _suffix(depth: DepthMap) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from copy import copy
+from dataclasses import replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from leadline.camera import Camera
 from leadline.data.augmentation import Augmentation
 from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize
-from leadline.frame import Frame
+from leadline.frame import Clip, Frame
 
 #: Places whose frames are mixed, where frames come place by place.
 MIXED = 4
@@ -52,7 +55,7 @@ class Samples(Dataset[dict[str, Any]]):
 
     An item holds ``image`` (3, H, W) RGB in [0, 1] for the student; ``clean``, the same without colour changes, for a
     teacher; ``target`` (1, H, W), NaN where unknown; ``mask`` (1, H, W) bool, pixels that may be used at all;
-    ``index``.
+    ``index``, of the frame in ``frames``.
     """
 
     def __init__(
@@ -62,39 +65,53 @@ class Samples(Dataset[dict[str, Any]]):
         self.size = size
         self.augmentation = augmentation
         self.seed = seed
+        self.indices: Sequence[int] = range(len(frames))
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.indices)
+
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Those of some frames only: ``(draw, 0)`` is the first of ``indices``."""
+        chosen = copy(self)
+        chosen.indices = [self.indices[index] for index in indices]
+        return chosen
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        draw, index = key
-        frame = self.frames[index]
-        frame = Resize(*covering(frame.height, frame.width, self.size))(frame)
+        draw, index = key[0], self.indices[key[1]]
+        seen, clean = self._varied(Clip([self.frames[index]]), draw)
+        return {"image": pixels(seen[0]), "clean": pixels(clean[0]), **labels(clean[0]), "index": index}
+
+    def _varied(self, clip: Clip, draw: int) -> tuple[Clip, Clip]:
+        """A clip at the size asked for, all its frames changed alike; and the same without colour changes."""
+        clip = Resize(*covering(clip[0].height, clip[0].width, self.size))(clip)
         if self.augmentation is None:
-            frame = clean = CentreCrop(*self.size)(frame)
+            clip = CentreCrop(*self.size)(clip)
+            return clip, clip
+        rng = np.random.default_rng([self.seed, draw])
+        if self.augmentation.crop < 1:
+            clip = RandomResizedCrop(*self.size, scale=(self.augmentation.crop, 1.0))(clip, rng)
         else:
-            rng = np.random.default_rng([self.seed, draw])
-            if self.augmentation.crop < 1:
-                frame = RandomResizedCrop(*self.size, scale=(self.augmentation.crop, 1.0))(frame, rng)
-            else:
-                frame = CentreCrop(*self.size)(frame)
-            frame = clean = HorizontalFlip(self.augmentation.flip)(frame, rng)
-            if strength := self.augmentation.jitter:
-                frame = ColourJitter(strength, strength, strength, strength / 4)(clean, rng)
-        pixels = torch.from_numpy(np.ascontiguousarray(clean.image)).permute(2, 0, 1)
-        target = torch.full((1, *self.size), torch.nan)
-        if clean.depth is not None:
-            target[0][torch.from_numpy(clean.depth.valid)] = torch.from_numpy(clean.depth.values[clean.depth.valid])
-        mask = torch.ones(1, *self.size, dtype=torch.bool)
-        if clean.mask is not None:
-            mask &= torch.from_numpy(clean.mask)
-        return {
-            "image": torch.from_numpy(np.ascontiguousarray(frame.image)).permute(2, 0, 1),
-            "clean": pixels,
-            "target": target,
-            "mask": mask,
-            "index": index,
-        }
+            clip = CentreCrop(*self.size)(clip)
+        clip = HorizontalFlip(self.augmentation.flip)(clip, rng)
+        if not (strength := self.augmentation.jitter):
+            return clip, clip
+        return ColourJitter(strength, strength, strength, strength / 4)(clip, rng), clip
+
+
+def pixels(frame: Frame) -> Tensor:
+    """(3, H, W) RGB in [0, 1] of a frame."""
+    return torch.from_numpy(np.ascontiguousarray(frame.image)).permute(2, 0, 1)
+
+
+def labels(frame: Frame) -> dict[str, Tensor]:
+    """``target`` (1, H, W) of a frame, NaN where unknown, and ``mask`` (1, H, W) bool."""
+    target = torch.full((1, frame.height, frame.width), torch.nan)
+    if frame.depth is not None:
+        target[0][torch.from_numpy(frame.depth.valid)] = torch.from_numpy(frame.depth.values[frame.depth.valid])
+    mask = torch.ones(target.shape, dtype=torch.bool)
+    if frame.mask is not None:
+        mask &= torch.from_numpy(frame.mask)
+    return {"target": target, "mask": mask}
 
 
 class Draws(Sampler[list[tuple[int, int]]]):
@@ -145,12 +162,26 @@ class Draws(Sampler[list[tuple[int, int]]]):
         return np.lexsort([rng.permutation(self.count), turn])
 
 
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Items as a batch: tensors and cameras are stacked; a key that an item lacks is missing.
+
+    Raises:
+        ConfigError: the cameras are not of one model.
+    """
+    batch = {}
+    for key in [key for key in items[0] if all(key in item for item in items)]:
+        values = [item[key] for item in items]
+        batch[key] = Camera.stack(values) if isinstance(values[0], Camera) else default_collate(values)
+    return batch
+
+
 def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[dict[str, Any]]:
     """Batches for training, in the order of ``draws``."""
     return DataLoader(
         samples,
         batch_sampler=draws,
         num_workers=workers,
+        collate_fn=collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
@@ -161,9 +192,18 @@ def judging_loader(samples: Samples, indices: Sequence[int], batch: int) -> Data
     """Each of ``indices`` once, in order."""
     keys = [(0, index) for index in indices]
     batches = [keys[start : start + batch] for start in range(0, len(keys), batch)]
-    return DataLoader(samples, batch_sampler=batches)
+    return DataLoader(samples, batch_sampler=batches, collate_fn=collate)
 
 
 def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:
-    """The batch with its tensors on ``device``."""
-    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    """The batch with its tensors, those of cameras too, on ``device``."""
+    return {key: _moved(value, device) for key, value in batch.items()}
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Camera):
+        moved = {name: _moved(parameter, device) for name, parameter in vars(value).items()}
+        return replace(value, **moved)  # type: ignore[type-var]
+    # Only from pinned memory to a GPU may a copy be waited for later.
+    later = torch.device(device).type == "cuda"
+    return value.to(device, non_blocking=later) if isinstance(value, Tensor) else value

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from leadline import checkpoint
 from leadline.checkpoint import Card
+from leadline.data.augmentation import Augmentation
 from leadline.data.images import Images
-from leadline.data.samples import Frames
+from leadline.data.samples import Frames, Samples, to_device
 from leadline.depth import Kind
+from leadline.errors import InputError
 from leadline.methods.optimiser import Optimiser
 from leadline.metrics.depth import depth_errors
 from leadline.metrics.robust import robust_error
@@ -96,6 +98,16 @@ class Method(lightning.LightningModule, ABC):
             LeadlineError: this method cannot learn from these frames.
         """
 
+    def usable(self, frames: Images) -> Sequence[int]:
+        """Indices of the frames that can be learned from; by default all."""
+        return range(len(frames))
+
+    def samples(
+        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
+    ) -> Samples:
+        """What training reads, of the frames that :meth:`prepare` made."""
+        return Samples(frames, size, augmentation, seed)
+
     @abstractmethod
     def student_kind(self) -> tuple[Kind, str]:
         """Kind and unit the student's output will have."""
@@ -116,6 +128,8 @@ class Method(lightning.LightningModule, ABC):
         """
         kind, unit = self.student_kind()
         options = self.student_options
+        if not len(targets):
+            raise InputError("none of the images looked at has a single valid target: nothing to learn")
         if options.start:
             weights, self.origin = checkpoint.load(options.start)
             kept = self.origin.depth_range if (self.origin.kind, self.origin.unit) == (str(kind), unit) else None
@@ -136,6 +150,19 @@ class Method(lightning.LightningModule, ABC):
     def targets(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1, H, W) what the student should answer, NaN where unknown."""
         return batch["target"]
+
+    @property
+    def target_kind(self) -> Kind:
+        """Of the targets: the student's."""
+        return self.student.kind
+
+    def answer(self, image: Tensor) -> Tensor:
+        """(B, 1, H, W) the student's answer to images (B, 3, H, W), in the kind of the targets."""
+        return self.student(image).float()
+
+    def transfer_batch_to_device(self, batch: dict[str, Any], device: Any, dataloader_idx: int) -> dict[str, Any]:
+        """Cameras, too, which Lightning does not know."""
+        return to_device(batch, device)
 
     def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Targets, the student's answers to a batch, and the loss by parts."""
@@ -158,22 +185,27 @@ class Method(lightning.LightningModule, ABC):
         """The error on frames kept apart, by what the kind allows to judge."""
         target = self.targets(batch)
         mask = batch["mask"] & torch.isfinite(target)
-        errors = judge(self.student(batch["image"]).float(), target, mask, self.student.kind)
         count = int(mask.flatten(1).any(1).sum())
         if count:
+            errors = judge(self.answer(batch["image"]), target, mask, self.target_kind)
             self.log_dict({f"val/{name}": value for name, value in errors.items()}, batch_size=count)
+
+    def rates(self) -> list[tuple[float, list[torch.nn.Parameter]]]:
+        """Learning rates, each with what it is for; by default one for all."""
+        return [(self.optimiser.lr, list(self.parameters()))]
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up and cosine over the trainer's steps."""
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.optimiser.weight_decay},
-                {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=self.optimiser.lr,
-        )
+        groups = []
+        for rate, parameters in self.rates():
+            trained = [parameter for parameter in parameters if parameter.requires_grad]
+            large, small = ([p for p in trained if (p.ndim > 1) == wide] for wide in (True, False))
+            groups += [
+                {"params": large, "lr": rate, "weight_decay": self.optimiser.weight_decay},
+                {"params": small, "lr": rate, "weight_decay": 0.0},
+            ]
+        optimiser = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: warmup_cosine(step, steps, self.optimiser.warmup)
         )

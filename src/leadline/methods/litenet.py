@@ -2,7 +2,8 @@
 
 Zhu et al., "Beyond Foundation Models: Distilling Geometric Priors for Lightweight Monocular Depth Estimation in
 Endoscopy", IEEE TMI 2026. The paper's losses are not public: each loss says what is known of it and what is our choice.
-This is the distil-only part: images and a teacher, no video and no poses.
+Three parts that go together or alone: distillation from a teacher, self-supervision on video (AF-SfMLearner's or
+monodepth2's), and semantic distribution alignment.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leadline.data.augmentation import Augmentation
+from leadline.data.clips import ClipSamples, usable
+from leadline.data.dataset import DataSet
 from leadline.data.images import Images
-from leadline.data.samples import Frames
-from leadline.depth import Kind
+from leadline.data.samples import Frames, Samples
+from leadline.depth import ARBITRARY, Kind
+from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labelled import Labelled
@@ -28,6 +33,8 @@ from leadline.losses.spatial import ranking, trimmed
 from leadline.losses.spectral import fourier, haar
 from leadline.methods.base import Method, StudentOptions, as_depth, resized
 from leadline.methods.optimiser import Optimiser
+from leadline.methods.self_supervision import SelfSupervision, SelfSupervisionOptions
+from leadline.methods.semantic_alignment import Alignment, SemanticAlignment
 
 
 @dataclass(frozen=True)
@@ -52,76 +59,194 @@ class Trinity:
 
 
 class LiteNet(Method):
-    """Trinity distillation.
+    """Trinity distillation, self-supervision on video, semantic alignment: each where it is asked for.
 
-    The student's kind is what the teacher knows: affine disparity of an affine teacher, depth up to scale or metric of
-    the others.
+    Distilled only, the student's kind is what the teacher knows: affine disparity of an affine teacher, depth up to
+    scale or metric of the others. On video it is depth: metric where poses are known, else up to scale; what an affine
+    teacher says is then compared with its inverse.
+
+    The optical flow of the base has a step of its own in AF-SfMLearner. Here both are one step of one optimiser: no
+    gradient of the one loss reaches the networks of the other, and moments belong to parameters, so nothing differs but
+    that flow is one step older where it is used.
 
     Args:
         teacher: the model to learn from, or what ``leadline.foundation.load`` opens; it is never trained or saved.
-        student: which network.
-        trinity: weights of the losses.
+        student: which network. On video its ``depth_range`` is needed.
+        trinity: weights of the distillation losses.
         optimiser: how the student is optimised.
         cache: label every image once, whole, and keep the labels on disk; otherwise the teacher sees at every step
             the very crop the student sees, which costs its time but no disk.
         teacher_card: card of a network file, where none lies beside it.
+        base: how depth is learned from video beside that, or, without a teacher, alone. The frames are then a data set
+            that knows neighbours.
+        base_lr: learning rate of the networks of pose, flow and appearance.
+        alignment: semantic distribution alignment.
+        fov: horizontal field of view in degrees, for video that comes without a camera.
+        unit: of depth, where poses are known and the frames have no depth that says it.
+
+    Raises:
+        ConfigError: there is nothing to learn from, or what is asked for does not go together.
     """
 
     def __init__(
         self,
-        teacher: str | DepthModel,
+        teacher: str | DepthModel | None = None,
         student: StudentOptions = StudentOptions(),
         trinity: Trinity = Trinity(),
         optimiser: Optimiser = Optimiser(),
         cache: bool = True,
         teacher_card: str | None = None,
+        base: SelfSupervisionOptions | None = None,
+        base_lr: float = 1e-4,
+        alignment: Alignment | None = None,
+        fov: float | None = None,
+        unit: str = "m",
     ) -> None:
         super().__init__(student, optimiser)
-        self.cache = cache
+        if teacher is None and base is None:
+            raise ConfigError("teacher: without a teacher a base is needed, which learns from video")
+        if teacher is None and alignment is not None and alignment.kind == "global":
+            raise ConfigError("alignment.kind: global compares with a teacher's depth; there is none")
+        if base is not None and student.depth_range is None and student.start is None:
+            raise ConfigError(
+                "student.depth_range: video does not tell; say nearest and farthest depth, such as [0.1, 150]"
+            )
+        self.cache = cache and teacher is not None
         self.teacher = load(teacher, card=teacher_card) if isinstance(teacher, str) else teacher
         self.trinity = trinity
+        self.base = SelfSupervision(base) if base is not None else None
+        self.base_lr = base_lr
+        self.alignment_options = alignment
+        self.alignment: SemanticAlignment | None = None
+        self.fov = fov
+        self.unit = unit
+
+    def usable(self, frames: Images) -> Sequence[int]:
+        """On video the frames that have the neighbours."""
+        if self.base is None:
+            return range(len(frames))
+        if not isinstance(frames, DataSet):
+            raise ConfigError("data: a base learns from video, from a data set that knows what comes before and after")
+        found = usable(frames, self.base.options.offsets)
+        if not found:
+            raise InputError(f"{frames.root}: no frame has neighbours at {list(self.base.options.offsets)}")
+        return found
 
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
     ) -> tuple[Frames, dict[int, str]]:
         """Label every frame once and keep the labels, unless the teacher is to answer at every step."""
-        if not self.cache:
+        self.data_licence = frames.licence
+        if self.base is not None and self.base.options.metric and (depth := frames[used[0]].depth) is not None:
+            self.unit = depth.to_depth().unit
+        if not self.cache or self.teacher is None:
             return frames, {}
         labelled = Labelled(frames, self.teacher, size, folder / "labels")
         return labelled, labelled.fill(used)
 
+    def samples(
+        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
+    ) -> Samples:
+        """On video clips, else single frames."""
+        if self.base is None:
+            return super().samples(frames, size, augmentation, seed)
+        known = self.base.options.metric
+        return ClipSamples(frames, size, self.base.options.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
+
     def student_kind(self) -> tuple[Kind, str]:
-        """What the teacher knows: affine kinds stay, all others become depth."""
+        """On video depth. Else what the teacher knows: affine kinds stay, all others become depth."""
+        if self.base is not None:
+            return (
+                (Kind("depth", "nothing"), self.unit)
+                if self.base.options.metric
+                else (Kind("depth", "scale"), ARBITRARY)
+            )
+        assert self.teacher is not None
         kind = self.teacher.kind
         if kind.up_to == "affine":
             return kind, self.teacher.unit
         return Kind("depth", kind.up_to), self.teacher.unit.removeprefix("1/")
 
     def licence(self) -> str:
-        """The teacher's terms travel with what it taught."""
-        return student_licence(self.teacher.licence)
+        """The teacher's terms travel with what it taught, else those of the data."""
+        return student_licence(self.teacher.licence) if self.teacher else super().licence()
 
     def teacher_card(self) -> dict[str, str]:
         """See :meth:`Method.teacher_card`."""
+        if self.teacher is None:
+            return super().teacher_card()
         return {"name": self.teacher.name, "licence": self.teacher.licence, "kind": str(self.teacher.kind)}
+
+    def make_student(self, targets: Tensor) -> None:
+        """On video the student starts in the middle of its depth range, whatever the targets say."""
+        if self.base is None:
+            super().make_student(targets)
+        else:
+            nearest, farthest = self.student_options.depth_range or (0.1, 150.0)
+            super().make_student(torch.full((1,), (nearest * farthest) ** 0.5))
+        if self.alignment_options is not None:
+            self.alignment = SemanticAlignment(self.student.network, self.alignment_options)
+
+    def rates(self) -> list[tuple[float, list[torch.nn.Parameter]]]:
+        """The networks of the base have a rate of their own."""
+        if self.base is None:
+            return super().rates()
+        own = {id(parameter) for parameter in self.base.parameters()}
+        others = [parameter for parameter in self.parameters() if id(parameter) not in own]
+        return [(self.optimiser.lr, others), (self.base_lr, list(self.base.parameters()))]
+
+    @property
+    def target_kind(self) -> Kind:
+        """The teacher's where it is affine; of frames without a teacher depth as the student's."""
+        return self.teacher.kind if self.teacher and self.teacher.kind.up_to == "affine" else self.student.kind
 
     @torch.no_grad()
     def targets(self, batch: dict[str, Any]) -> Tensor:
-        """Labels kept on disk, or the teacher's answer to the image without colour changes."""
+        """Labels kept on disk, or the teacher's answer to the image without colour changes; without a teacher true
+        depth, to judge by."""
+        if self.teacher is None:
+            return batch["target"]
         labels = batch["target"] if self.cache else self.teacher(batch["clean"])[:, None].to(batch["clean"])
         return as_depth(labels, self.teacher.kind)
+
+    def answer(self, image: Tensor) -> Tensor:
+        """In the teacher's quantity."""
+        return self._compared(super().answer(image))
+
+    def _compared(self, output: Tensor) -> Tensor:
+        """The student's output in the quantity of the targets."""
+        return output if self.target_kind.quantity == self.student.kind.quantity else 1 / output
+
+    def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses that are asked for, by name."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        outputs, features = self.student.with_features(image)
+        outputs = [output.float() for output in outputs]
+        compared = [self._compared(output) for output in outputs]
+        target = mask = batch["mask"]
+        parts: dict[str, Tensor] = {}
+        if self.teacher is not None:
+            target = self.targets(batch)
+            mask = batch["mask"] & torch.isfinite(target)
+            target = torch.where(mask, target, 1.0)
+            parts |= self.losses(compared, target, mask, batch["image"])
+        if self.base is not None:
+            parts |= self.base.losses(outputs, batch) | self.base.flow_losses(batch)
+        if self.alignment is not None:
+            parts |= self.alignment.losses(features, compared[0], target, batch["clean"], mask)
+        return parts
 
     def losses(self, outputs: list[Tensor], target: Tensor, mask: Tensor, image: Tensor) -> dict[str, Tensor]:
         """The trinity at full size, the spatial loss alone at the coarser outputs (our choice: nothing is
         published)."""
-        weights = self.trinity
-        student, teacher = normalised_pair(outputs[0], target, mask, self.student.kind)
+        weights, kind = self.trinity, self.target_kind
+        student, teacher = normalised_pair(outputs[0], target, mask, kind)
         parts: dict[str, Tensor] = {}
         if weights.spatial:
             spatial = trimmed(student, teacher, mask)
             for level, output in enumerate(outputs[1:], start=1):
                 coarse_target, coarse_mask = resized(target, output.shape[-2:]), resized(mask, output.shape[-2:])
-                pair = normalised_pair(output, coarse_target, coarse_mask, self.student.kind)
+                pair = normalised_pair(output, coarse_target, coarse_mask, kind)
                 spatial = spatial + weights.coarse**level * trimmed(*pair, coarse_mask)
             parts["spatial"] = weights.spatial * spatial
         if weights.ranking:

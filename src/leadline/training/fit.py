@@ -13,7 +13,6 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import Subset
 
 from leadline.data.samples import Draws, Samples, judging_loader, training_loader
 from leadline.errors import InputError
@@ -66,9 +65,7 @@ def fit(
     method.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     workers = options.workers if options.workers >= 0 else loading_workers(options.torch_device())
     draws = Draws(len(train), options.batch_size, options.steps, options.seed, start, places)
-    # Subset asks for a length and an index, which is what Frames has.
-    learned: Subset[Any] = Subset(samples.frames, train)  # type: ignore[arg-type]
-    samples = Samples(learned, samples.size, samples.augmentation, samples.seed)
+    samples = samples.subset(train)
     every = options.judge_every or max(50, options.steps // 10)
     shown = kept[:: max(1, len(kept) // 64)] or train[:8]
     callbacks: list[Callback] = [

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import default_collate
 
-from leadline.data.samples import Samples, to_device
+from leadline.data.samples import Samples, collate, to_device
 from leadline.methods.base import Method
 from leadline.view import colourise, robust_range
 
@@ -40,16 +39,16 @@ class Pictures(Callback):
 @torch.no_grad()
 def draw(method: Method, samples: Samples, indices: list[int]) -> np.ndarray:
     """(H, W, 3) uint8: a row for each frame, with image, target and answer; target and answer in their own ranges."""
-    batch = to_device(default_collate([samples[0, index] for index in indices]), method.device)
+    batch = to_device(collate([samples[0, index] for index in indices]), method.device)
     targets = method.targets(batch)[:, 0].float().cpu().numpy()
     training = method.training
-    answers = method.eval().student(batch["image"])[:, 0].float().cpu().numpy()
+    answers = method.eval().answer(batch["image"])[:, 0].cpu().numpy()
     method.train(training)
     rows = []
     for image, target, answer in zip(batch["clean"].cpu().numpy(), targets, answers, strict=True):
         cells = [(image.transpose(1, 2, 0) * 255).astype(np.uint8)]
         for values in (target, answer):
             valid = np.isfinite(values)
-            cells.append(colourise(values, valid, *robust_range(values, valid), quantity=method.student.kind.quantity))
+            cells.append(colourise(values, valid, *robust_range(values, valid), quantity=method.target_kind.quantity))
         rows.append(np.concatenate(cells, axis=1))
     return np.concatenate(rows, axis=0)

@@ -35,6 +35,7 @@ class Rendered(Folder):
         width: of the images.
         root: folder to keep them in; by default one in ``~/.cache/leadline`` whose name says all of this.
         processes: how many render; 0 takes every core.
+        poses: keep the poses too, to learn with known motion.
 
     Raises:
         ConfigError: no such world, nothing to render, or ``root`` holds these clips rendered otherwise.
@@ -53,12 +54,13 @@ class Rendered(Folder):
         width: int = 320,
         root: Path | None = None,
         processes: int = 0,
+        poses: bool = False,
     ) -> None:
         if root is None:
             kind = f"{world}-{worlds.create(world).version}"
-            root = cache_folder() / f"{kind}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
+            root = cache_folder() / f"{kind}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}{'-poses' * poses}"
         place = worlds.create(world, height=height, width=width, rate=rate)
-        render(place, range(seed, seed + clips), frames, root, truth=False, processes=processes)
+        render(place, range(seed, seed + clips), frames, root, truth=False, processes=processes, poses=poses)
         self._wanted: set[str] = set()
         for number in range(seed, seed + clips):
             self._wanted.update(json.loads(_note(root, place, number).read_text())["names"])
@@ -144,7 +146,13 @@ class Live(Images):
 
 
 def render(
-    world: worlds.World, seeds: Sequence[int], frames: int, root: Path, truth: bool = True, processes: int = 0
+    world: worlds.World,
+    seeds: Sequence[int],
+    frames: int,
+    root: Path,
+    truth: bool = True,
+    processes: int = 0,
+    poses: bool = False,
 ) -> int:
     """Render clips into a folder, in the layout of :class:`Folder`; clips that are there already are left alone.
 
@@ -155,6 +163,7 @@ def render(
         root: the folder.
         truth: write everything that is known, not only images and depth.
         processes: how many render; 0 takes every core.
+        poses: without ``truth``, write poses beside images and depth.
 
     Returns:
         How many clips were rendered.
@@ -168,12 +177,14 @@ def render(
     if min(seeds) < 0:
         raise ConfigError(f"seed: {min(seeds)} is negative; seeds are 0 and above")
     settings = {"version": world.version, **asdict(world), "frames": frames, "truth": truth}
+    if poses:  # not noted else, so that folders of images and depth alone stay what they are
+        settings["poses"] = True
     missing = [seed for seed in seeds if not _is_done(root, world, seed, settings)]
     if not missing:
         return 0
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     say(f"rendering {len(missing)} clips of {frames} frames into {root}")
-    work = partial(_write, root=root, truth=truth)
+    work = partial(_write, root=root, truth=truth, poses=poses)
     clips = worlds.each_clip(world, missing, frames, work, processes)
     for number, (seed, names) in enumerate(zip(missing, clips, strict=True), 1):
         with writing(_note(root, world, seed)) as temporary:
@@ -183,8 +194,8 @@ def render(
     return len(missing)
 
 
-def _write(clip: Sequence[Frame], root: Path, truth: bool) -> list[str]:
-    return write_frames(root, clip, truth)
+def _write(clip: Sequence[Frame], root: Path, truth: bool, poses: bool) -> list[str]:
+    return write_frames(root, clip, truth, poses)
 
 
 def _note(root: Path, world: worlds.World, seed: int) -> Path:

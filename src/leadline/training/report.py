@@ -74,7 +74,7 @@ def report(method: Method, samples: Samples, train: Sequence[int], kept: Sequenc
         kept: indices kept apart; at most ``most`` of them, evenly spread, are judged.
         most: see there; also the number of training targets the mean map is made of.
     """
-    kind = method.student.kind
+    kind = method.target_kind
     kept = list(kept[:: max(1, -(-len(kept) // most))])
     mean = mean_map(method, samples, train[:: max(1, -(-len(train) // most))], kind)
     order = np.asarray(train)
@@ -87,7 +87,7 @@ def report(method: Method, samples: Samples, train: Sequence[int], kept: Sequenc
         target = method.targets(batch)
         neighbours = [int(order[np.abs(order - index).argmin()]) for index in indices]
         answers = {
-            "student": method.student(batch["image"]).float(),
+            "student": method.answer(batch["image"]),
             "mean_map": mean.to(target).expand_as(target),
             "nearest": method.targets(_batch(method, samples, neighbours)),
         }

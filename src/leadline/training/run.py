@@ -13,14 +13,14 @@ from typing import Any
 import lightning
 import torch
 from rich.console import Console
-from torch.utils.data import default_collate
+from torch import Tensor
 
 import leadline
 from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.images import Images
-from leadline.data.samples import Samples, to_device
+from leadline.data.samples import Samples, collate, to_device
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError
 from leadline.io.atomic import writing
@@ -156,6 +156,8 @@ def run(
         say(f"{out} is finished; delete {where.folder} to make it again")
         return Outcome(None, [])
     train, kept = holdout.split(len(frames))
+    usable = set(method.usable(frames))
+    train = [index for index in train if index in usable]
     size = options.size or automatic_size(frames)
     _check_size(size)
     say(f"{len(train)} images to learn from, {len(kept)} kept apart, {size[0]}x{size[1]} (height x width)")
@@ -169,7 +171,7 @@ def run(
     plain = Samples(ready, size)
     lightning.seed_everything(options.seed, verbose=False)
     _make_student(method, plain, train)
-    samples = Samples(ready, size, augmentation, options.seed)
+    samples = method.samples(ready, size, augmentation, options.seed)
     if "steps" not in known:
         left = options.minutes * 60 * FILL - (time.monotonic() - began)
         known["steps"] = _plan(method, samples, train, options, left, say)
@@ -178,7 +180,7 @@ def run(
 
     places = [frames.place(index) for index in train]
     fit(method, samples, train, plain, kept, options, where.folder, places)
-    judged = report(method, plain, train, kept) if kept else None
+    judged = report(method, plain, train, kept) if kept and _known(method, plain, kept) else None
     card = Card(
         architecture=method.student.network.architecture,
         kind=str(method.student.kind),
@@ -209,12 +211,19 @@ def _check_size(size: tuple[int, int]) -> None:
 def _make_student(method: Method, samples: Samples, train: list[int]) -> None:
     """Build the student from a look at the same few targets every time, so that a resumed run gets the very same
     one."""
-    batch = default_collate([samples[0, index] for index in train[:: max(1, len(train) // 16)][:16]])
+    method.make_student(_targets(method, samples, train))
+
+
+def _known(method: Method, samples: Samples, kept: list[int]) -> bool:
+    """Whether there is anything to judge by."""
+    return len(_targets(method, samples, kept)) > 0
+
+
+def _targets(method: Method, samples: Samples, indices: list[int]) -> Tensor:
+    """(N,) known targets of a few frames, always the same."""
+    batch = collate([samples[0, index] for index in indices[:: max(1, len(indices) // 16)][:16]])
     targets = method.targets(batch)
-    targets = targets[torch.isfinite(targets) & batch["mask"]]
-    if not len(targets):
-        raise InputError("none of the images looked at has a single valid target: nothing to learn")
-    method.make_student(targets)
+    return targets[torch.isfinite(targets) & batch["mask"]]
 
 
 def _plan(method: Method, samples: Samples, train: list[int], options: FitOptions, left: float, say: Any) -> int:
@@ -241,7 +250,7 @@ def seconds_per_step(
     for start in range(rounds):
         began = time.monotonic()
         keys = [(draw, train[draw % len(train)]) for draw in range(start * batch, (start + 1) * batch)]
-        step = to_device(default_collate([samples[key] for key in keys]), trial.device)
+        step = to_device(collate([samples[key] for key in keys]), trial.device)
         optimiser.zero_grad()
         torch.stack(list(trial.parts(step).values())).sum().backward()
         optimiser.step()
