@@ -29,10 +29,13 @@ def scenes7(tmp_path):
 
 
 def test_check_says_what_is_there_and_what_is_not(scenes7, capsys):
-    code, text, _ = run(capsys, "data", "check", "sevenscenes", scenes7)
+    code, text, _ = run(capsys, "data", "check", "sevenscenes", scenes7, "--split", "all")
     assert code == 0
+    assert "all 12 files of all are there" in text
+    code, text, _ = run(capsys, "data", "check", "sevenscenes", scenes7)
+    assert code == 1
     assert "test: 2 frames" in text
-    assert "all 12 files of test, train, all are there" in text
+    assert "incomplete: 2 of 17000 frames of split test" in text
     (scenes7 / "chess/seq-02/frame-000001.depth.png").unlink()
     (scenes7 / "chess/readme.doc").write_text("?")
     code, text, _ = run(capsys, "data", "check", "sevenscenes", scenes7)
@@ -111,6 +114,7 @@ def test_a_protocol_judges_models_and_predictions_side_by_side(scenes7, student_
     )  # fmt: skip
     assert code == 0
     assert "2 frames, split test" in text
+    assert "not the whole benchmark: 2 of 17000 frames of split test" in text
     made, student = json.loads((tmp_path / "e" / "result.json").read_text())
     assert made["model"] == "made"
     assert made["means"]["abs_rel"] == pytest.approx(0, abs=1e-6)

@@ -28,7 +28,7 @@ class Toy(DataSet):
     splits = {"all": "every frame", "first": "the first sequence"}
     elsewhere = {"listed": "write one"}
     truths = {"depth": "exact", "double": "twice as far"}
-    tree = {"*.png": "images", "splits/*.txt": "lists (optional)"}
+    tree = {"*.png": "images"}
 
     sequences = ("one", "two")
     cameras = ("",)

@@ -154,7 +154,7 @@ def test_every_illumination_is_a_frame_of_one_truth(tmp_path):
     put_scene(tmp_path / "train/balanced/Bottle", ("im0",))
     data = Booster(tmp_path)
     assert [str(id) for id in data.ids] == [
-        "train/balanced/Bathroom/00/000000", "train/balanced/Bathroom/00/000001", "train/balanced/Bottle/00/000000"
+        "balanced/Bathroom/00/000000", "balanced/Bathroom/00/000001", "balanced/Bottle/00/000000"
     ]  # fmt: skip
     first, second, _ = data
     assert first.depth.unit == "m"
@@ -183,10 +183,13 @@ def test_the_right_camera_sits_at_the_baseline(tmp_path):
 
 
 @pytest.mark.parametrize("inner", ["", "train", "train/balanced"])
-def test_the_folder_may_be_any_of_those_above_the_scenes(tmp_path, inner):
+def test_the_folder_may_be_any_of_those_above_the_scenes(tmp_path, inner, monkeypatch):
     put_scene(tmp_path / "train/balanced/Bathroom")
+    monkeypatch.chdir(tmp_path / inner)
+    assert len(Booster(".")) == 2
     data = Booster(tmp_path / inner)
     assert len(data) == 2
+    assert data.digest == Booster(tmp_path).digest
     assert data.parse("Bathroom/camera_00/im1.png Bathroom/disp_00.npy Bathroom/calib_00-02.xml") == data.ids[1]
 
 
@@ -199,13 +202,13 @@ def test_setups_are_not_taken_for_each_other(tmp_path):
     (scene / "calib_00-02.xml").rename(scene / "calib_00-01.xml")
     data = Booster(tmp_path, split="unbalanced-train")
     assert data[0].depth.values[0, 1] == pytest.approx(0.32)
-    assert [id.sequence for id in data.ids] == ["train/unbalanced/Car"] * 2
+    assert [id.sequence for id in data.ids] == ["unbalanced/Car"] * 2
 
 
 def test_scenes_of_the_challenges_count_in_four_digits(tmp_path):
     put_scene(tmp_path / "Window3", ("0000", "0002"))
     data = Booster(tmp_path)
-    assert data.ids == [FrameId("Window3", 0, "00"), FrameId("Window3", 2, "00")]
+    assert data.ids == [FrameId("balanced/Window3", 0, "00"), FrameId("balanced/Window3", 2, "00")]
     assert data[1].name == "000002"
 
 
@@ -217,6 +220,7 @@ def test_test_scenes_have_no_depth(tmp_path):
     (scene / "disp_00.npy").unlink()
     assert [data[index].depth is None for index in (0, 1)] == [True, True]
     assert [len(data.files(id)) for id in data.ids] == [2, 2]
+    assert len(Booster(tmp_path, truth="none").files(data.ids[0])) == 2
     with pytest.raises(InputError, match=r"disp_00.npy: no such file"):
         Booster(tmp_path)[0]
 
@@ -250,3 +254,20 @@ def test_what_was_written_is_read(made):
         assert np.abs(frame.image - wanted.image).max() < 0.003
         if camera == "left":
             assert np.array_equal(frame.reflective, wanted.reflective)
+
+
+def test_linked_folders_are_found_and_files_of_macos_are_not(tmp_path):
+    scene = put_scene(tmp_path / "elsewhere/balanced/Bathroom")
+    (scene / "camera_00/._im0.png").write_bytes(b"\0\5\26\7")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/train").symlink_to(tmp_path / "elsewhere")
+    assert [str(id) for id in Booster(tmp_path / "root").ids] == [
+        "balanced/Bathroom/00/000000", "balanced/Bathroom/00/000001"
+    ]  # fmt: skip
+
+
+def test_test_scenes_are_not_trained_on(tmp_path):
+    put_scene(tmp_path / "train/balanced/Bathroom", ("im0",))
+    put_scene(tmp_path / "test/balanced/Window", ("im0",))
+    assert [id.sequence for id in Booster(tmp_path).ids] == ["balanced/Bathroom"]
+    assert {id.sequence for id in Booster(tmp_path, "all").ids} == {"balanced/Bathroom", "balanced/Window"}

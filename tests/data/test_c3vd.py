@@ -185,27 +185,15 @@ def test_the_first_release_is_read_with_both_names(name: str, tmp_path: Path) ->
     assert all(path.is_file() for path in data.files(data.ids[11]))
 
 
-def test_normals_and_flow_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
-    register(tmp_path / "cecum_t1_a")
-    first, second, _ = C3vd(tmp_path, normals=True, flow=True)
-    assert first.backward_flow is None
-    np.testing.assert_allclose(second.normals[1, 1], [0, 0, -1], atol=1e-4)
-    np.testing.assert_allclose(second.backward_flow[1, 1], [10, -10], atol=1e-3)
-    assert np.argwhere(np.isnan(second.normals).any(axis=2)).tolist() == [[0, 0]]
-    assert np.argwhere(np.isnan(second.backward_flow).any(axis=2)).tolist() == [[0, 0], [0, 1]]
-
-
 def test_the_second_release_is_read(tmp_path: Path) -> None:
     register(tmp_path / "registered_videos/c1_cecum_t1_v1", second=True)
     moving = tmp_path / "deformation_videos/c1_cecum_t1_v4/rgb"
     moving.mkdir(parents=True)
     assert cv2.imwrite(str(moving / "0000.png"), np.zeros((22, 27, 3), np.uint8))
-    data = C3vd(tmp_path, normals=True, flow=True)
+    data = C3vd(tmp_path)
     assert [str(id) for id in data.ids] == [f"c1_cecum_t1_v1/00000{number}" for number in range(3)]
     frame = data[2]
     np.testing.assert_allclose(frame.depth.values[1], 8553 / 65535 * 100, rtol=1e-6)
-    np.testing.assert_allclose(frame.backward_flow[1, 1], [10, -10], atol=1e-3)
-    assert frame.normals[1, 1, 2] == pytest.approx(-1)
     np.testing.assert_array_equal(frame.pose, POSE)
     every = C3vd(tmp_path, "all")
     assert len(every) == 4
@@ -254,19 +242,16 @@ def test_one_video_can_be_the_folder(tmp_path: Path) -> None:
 
 
 def test_what_the_writer_writes_is_read(video: Path, shot: list[Rig]) -> None:
-    data = C3vd(video.parent, normals=True, flow=True)
+    data = C3vd(video.parent)
     assert len(data) == 3
     for frame, rig in zip(data, shot, strict=True):
         truth = rig["camera"]
         near = truth.depth.valid & (truth.depth.values < 100)
         np.testing.assert_array_equal(frame.depth.valid, near)
         np.testing.assert_allclose(frame.depth.values[near], truth.depth.values[near], atol=100 / 65535 + 1e-5)
-        np.testing.assert_allclose(frame.normals[near], truth.normals[near], atol=1e-3)
         np.testing.assert_allclose(frame.pose, truth.pose, atol=1e-6)
         np.testing.assert_allclose(frame.image, truth.image, atol=1e-6)
         assert frame.camera == truth.camera
-    assert np.isnan(frame.backward_flow[:4]).all()
-    assert np.isnan(frame.backward_flow[..., 1]).all()  # -30 pixels are more than the file holds
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

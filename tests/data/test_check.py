@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from common.toy import Toy
 from leadline.data import check as module
 from leadline.data.check import check, lines
+from leadline.data.dataset import dataset_class
 from leadline.errors import InputError
 
 
@@ -64,9 +67,44 @@ def test_what_cannot_be_read_is_said(root):
     ],
 )
 def test_globs(pattern, fits, fails):
-    import re
-
     for name in fits:
         assert re.fullmatch(module._regex(pattern), name), name
     for name in fails:
         assert not re.fullmatch(module._regex(pattern), name), name
+
+
+def test_an_incomplete_download_is_not_usable(root, monkeypatch):
+    monkeypatch.setattr(Toy, "counts", {"all": 134})
+    report = check("toy", root)
+    assert not report.usable
+    assert report.missing == {}
+    assert report.problems == {"all": "incomplete: 6 of 134 frames of split all"}
+    assert check("toy", root, "first").usable
+
+
+def test_folders_that_are_links_are_looked_into_once(root, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/notes.doc").write_text("?")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "round").symlink_to(root)
+    (root / "splits").mkdir()
+    (root / "splits/mine.txt").write_text("one 1\n")
+    assert check("toy", root).surprising == [root / "linked/notes.doc"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (
+            "kitti",
+            "depth_selection/val_selection_cropped/image/2011_09_26_drive_0002_sync_image_05_image_02.png",
+        ),
+        ("kitti-object", "ImageSets/train.txt"),
+        ("scannet", "scans/scene0000_00/color/0.png"),
+        ("c3vd", "cecum_t1_a/pose.txt"),
+    ],
+)
+def test_files_of_real_downloads_are_expected(name, file):
+    fitting = [what for pattern, what in dataset_class(name).tree.items() if re.fullmatch(module._regex(pattern), file)]
+    assert len(fitting) == 1
+    assert name == "scannet" or "(optional)" in fitting[0]

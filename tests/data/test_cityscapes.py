@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from common.rigs import rigs
+from leadline.camera import Pinhole
 from leadline.data.cityscapes import Cityscapes, CityscapesLayout
 from leadline.data.lists import FrameId
 from leadline.errors import InputError
@@ -215,3 +216,26 @@ def test_what_the_layout_writes_is_read(made, root):
     np.testing.assert_allclose(frame.camera.K, true.camera.K)
     assert len(data.clip(0)) == 3
     assert len(Cityscapes(root, "all")) == 3
+
+
+def test_sequences_may_be_jpeg_beside_annotated_png(small):
+    whole = Cityscapes(small, "all").ids
+    for path in list(small.glob("**/leftImg8bit_sequence/*/*/*.png")):
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+    data = Cityscapes(small, "all")
+    assert data.ids == whole
+    assert all(path.is_file() for path in data.paths)
+    assert {data.image(ULM).suffix, data.image(AFTER).suffix} == {".png", ".jpg"}
+
+
+def test_images_made_smaller_keep_their_calibration(tmp_path):
+    name = "train/ulm/ulm_000064_000019"
+    put(tmp_path, "leftImg8bit", f"{name}_leftImg8bit.png", np.zeros((128, 256, 3), np.uint8))
+    camera = {"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 2262.5, "fy": 2265, "u0": 1097, "v0": 513}}
+    put(tmp_path, "camera", f"{name}_camera.json", value=camera)
+    whole = Pinhole(2048, 1024, 2262.5, 2265.0, 1097.0, 513.0)
+    assert Cityscapes(tmp_path, "train").camera(ULM) == whole.resize(128, 256)
+    put(tmp_path, "leftImg8bit", f"{name}_leftImg8bit.png", np.zeros((192, 640, 3), np.uint8))
+    with pytest.raises(InputError, match=r"000019_camera.json: the camera is of a 2048x1024 image"):
+        Cityscapes(tmp_path, "train").camera(ULM)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from common.toy import SIZE, Toy
 from leadline.data.dataset import dataset_class, datasets
-from leadline.data.lists import FrameId, digest, read_list
+from leadline.data.lists import FrameId, digest, read_list, shipped
 from leadline.errors import ConfigError, InputError
+from leadline.io.images import write_image
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,14 @@ def test_splits_are_names_or_files(root, tmp_path):
     assert len(Toy(root)) == 6
     assert len(Toy(root, split="first")) == 3
     assert [id.number for id in Toy(root, every=2).ids] == [0, 2, 1]
+
+    class Pair(Toy):
+        cameras = ("left", "right")
+        image = Toy.image
+
+    assert [str(id) for id in Pair(Pair.write(tmp_path / "pair"), every=4).ids] == [
+        "one/left/000000", "one/right/000000", "two/left/000001", "two/right/000001"
+    ]  # fmt: skip
     file = tmp_path / "mine.txt"
     file.write_text("# mine\ntwo 2\n\none 0\n")
     assert Toy(root, split=str(file)).ids == [FrameId("two", 2), FrameId("one", 0)]
@@ -113,3 +124,75 @@ def test_every_data_set_says_what_it_is():
         assert set(data.elsewhere) <= set(data.splits) or not set(data.elsewhere) & set(data.splits), name
     with pytest.raises(ConfigError, match="did you mean 'kitti'"):
         dataset_class("kiti")
+
+
+def test_impossible_steps_and_frames_twice_are_refused(root, tmp_path):
+    for every in (0, -2):
+        with pytest.raises(ConfigError, match=f"every: one in {every} frames"):
+            Toy(root, every=every)
+
+    class Twice(Toy):
+        def frames(self, split):
+            return [FrameId("one", 1), FrameId("two", 2), FrameId("two", 2)]
+
+    with pytest.raises(InputError, match="frame two/000002 is there 2 times in split all"):
+        Twice(root)
+    file = tmp_path / "mine.txt"
+    file.write_text("one 0\none 1\none 0\n")
+    with pytest.raises(InputError, match="frame one/000000 is there 2 times"):
+        Toy(root, split=str(file))
+
+
+def test_an_incomplete_split_says_so(root):
+    class Counted(Toy):
+        counts: ClassVar = {"all": 8, "first": 3}
+
+    assert Counted(root).incomplete == "6 of 8 frames of split all"
+    assert Counted(root, every=2).incomplete == "6 of 8 frames of split all"
+    assert Counted(root, "first").incomplete == Toy(root).incomplete == ""
+
+
+def test_without_truth_its_files_are_not_needed(root):
+    class Filed(Toy):
+        def needs(self, id):
+            return [self.root / "calibration"]
+
+        def depth_files(self, id):
+            return [self.root / "depth"]
+
+    id = FrameId("one", 0)
+    assert [path.name for path in Filed(root).files(id)] == ["one-000000.png", "calibration", "depth"]
+    assert [path.name for path in Filed(root, truth="none").files(id)] == ["one-000000.png", "calibration"]
+
+
+def test_what_is_no_film_has_no_neighbours_but_itself(root):
+    class Stills(Toy):
+        film = False
+
+    id = FrameId("one", 1)
+    assert [Stills(root).neighbour(id, offset) for offset in (-1, 0, 1)] == [None, id, None]
+    assert Toy(root).neighbour(id, 1) == FrameId("one", 2)
+
+
+def test_image_camera_and_depth_of_different_sizes_are_named(root, tmp_path):
+    data = Toy(Toy.write(tmp_path / "toy"))
+    write_image(data.paths[0], np.zeros((12, 16, 3), np.uint8))
+    with pytest.raises(InputError, match=r"one-000000.png: is 16x12 but its depth is of 32x24; use the images as they"):
+        data[0]
+    data.truth = "none"
+    with pytest.raises(InputError, match=r"one-000000.png: is 16x12 but its calibration is of 32x24"):
+        data[0]
+
+
+def test_every_shipped_list_has_the_frames_it_should(tmp_path):
+    folder = tmp_path / "root"
+    for name in ("2011_09_26", "dataset_1/keyframe_3", "cecum_t2_a/rgb"):
+        (folder / name).mkdir(parents=True)
+    lists = 0
+    for data in datasets().values():
+        for split, count in data.counts.items():
+            assert split in data.splits, data.name
+            if shipped(f"{data.name}-{split}").is_file() and data.name != "nuscenes":  # whose list is of scenes
+                lists += 1
+                assert len(data(folder, split).ids) == count, split
+    assert lists == 5

@@ -261,7 +261,8 @@ def test_roots_and_splits(by_hand, tmp_path):
     assert len(Ddad(by_hand, "all")) == 5
     with pytest.raises(InputError, match="holds no frame of ddad, split train"):
         Ddad(by_hand, "train")
-    assert Ddad(tmp_path)[0].sequence == "ddad/000150/CAMERA_01"  # the list in a folder below
+    assert Ddad(tmp_path)[0].sequence == "000150/CAMERA_01"  # the list in a folder below
+    assert Ddad(tmp_path, "all").digest == Ddad(by_hand, "all").digest
     scene = Ddad(by_hand / "000150", "all")
     assert scene[0].sequence == "000150/CAMERA_01"
     assert scene.depth(scene.ids[0]).valid.sum() == 2

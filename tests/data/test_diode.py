@@ -94,3 +94,14 @@ def test_what_is_missing_is_named(root):
     with pytest.raises(InputError, match=image.name):
         data.camera(data.ids[0])
     assert data.load(FrameId("outdoor/scene_00022/scan_00193", 350020)).depth.valid.sum() == 3
+
+
+def test_a_frame_of_no_scan_is_refused(tmp_path):
+    (tmp_path / "val/indoors/scene_00021/scan_00189").mkdir(parents=True)
+    for name in ("00021_00189_indoors_200_010.png", "._00021_00189_indoors_200_010.png"):
+        (tmp_path / "val/indoors/scene_00021/scan_00189" / name).touch()
+    data = Diode(tmp_path)
+    assert len(data) == 1
+    with pytest.raises(InputError, match=r"frame a/b/000001 is not of a scan such as indoors/scene_00021/scan_00189"):
+        data.image(FrameId("a/b", 1))
+    assert Diode(tmp_path, truth="none").files(data.ids[0]) == data.paths

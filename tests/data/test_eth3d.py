@@ -96,3 +96,23 @@ def test_what_is_missing_is_named(root):
         Eth3d(root).pose(data.ids[1])
     with pytest.raises(InputError, match=r"holds no frame of eth3d"):
         Eth3d(root / "office")
+
+
+def test_depth_and_pose_turn_with_the_photograph(root):
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[:10, :15] = 250  # the top left quarter
+    raw = np.where(image[..., 0] > 0, np.float32(9), np.float32(2))
+    path = root / "office/images/dslr_images/DSC_0219.JPG"
+    raw.astype("<f4").tofile(root / "office/ground_truth_depth/dslr_images/DSC_0219.JPG")
+    Image.fromarray(image).save(path)
+    upright = Eth3d(root)[0].pose
+    # right in the upright photograph, in the stored one's axes
+    for orientation, shape, right in ((3, (20, 30), [-1, 0, 0]), (6, (30, 20), [0, -1, 0]), (8, (30, 20), [0, 1, 0])):
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(image).save(path, exif=exif)
+        frame = Eth3d(root)[0]
+        assert frame.image.shape[:2] == frame.depth.shape == shape
+        assert np.array_equal(frame.image[..., 0] > 0.5, frame.depth.values == 9)
+        assert np.allclose(frame.pose[:3, 0], upright[:3, :3] @ right)
+        assert np.allclose(frame.pose[:3, 3], upright[:3, 3])

@@ -154,3 +154,10 @@ def test_what_is_missing_is_named(videos: Path) -> None:
         data[1]
     with pytest.raises(InputError, match="holds no frame of hamlyn, split all22"):
         Hamlyn(folder)
+
+
+def test_images_of_another_size_are_refused(videos: Path) -> None:
+    (videos / "rectified08/intrinsics.txt").write_text("417.9 0 360 0\n0 418.5 144 0\n0 0 1 0\n")
+    data = Hamlyn(videos, truth="none")
+    with pytest.raises(InputError, match=r"rectified08/intrinsics.txt: principal point 360, 144 is not that of 6x4"):
+        data[0]

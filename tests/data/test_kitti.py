@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.kitti import public, read_calib
 from common.rigs import rigs
-from leadline.data.kitti import Kitti, KittiLayout, KittiObject
+from leadline.data.kitti import Kitti, KittiLayout
 from leadline.data.lists import FrameId
 from leadline.errors import InputError
 from leadline.rig import Rig
@@ -19,18 +21,6 @@ from leadline.rig import Rig
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path / "cache"))
-
-
-def read_calib(path: Path) -> dict[str, np.ndarray]:
-    """As pykitti reads it."""
-    found = {}
-    for line in path.read_text().strip().splitlines():
-        key, value = line.split(":", 1)
-        try:
-            found[key] = np.array([float(number) for number in value.split()])
-        except ValueError:
-            assert key == "calib_time"
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -389,22 +379,6 @@ def test_lidar_of_the_layout_is_the_depth_of_its_frames(made, root):
     assert np.abs(depth.values[depth.valid] / true[depth.valid] - 1).mean() < 0.01
 
 
-def public(points: np.ndarray, projection: np.ndarray, height: int, width: int, ahead: bool) -> np.ndarray:
-    """The field's ground truth, one pixel after the other."""
-    points = points[points[:, 0] >= 0].astype(np.float64)
-    u, v, z = projection @ np.column_stack([points[:, :3], np.ones(len(points))]).T
-    pixels = np.round(np.stack([u / z, v / z], axis=1)) - 1
-    values = points[:, 0] if ahead else z
-    inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
-    found: dict[tuple[float, float], float] = {}
-    for (column, row), value in zip(pixels[inside], values[inside], strict=True):
-        found[row, column] = min(value, found.get((row, column), np.inf))
-    depth = np.zeros((height, width))
-    for (row, column), value in found.items():
-        depth[int(row), int(column)] = value
-    return depth
-
-
 @pytest.mark.parametrize("truth", ["velodyne", "lidar"])
 def test_real_lidar_is_the_fields_ground_truth(real_data, truth):
     data = Kitti(real_data / "kitti_raw", "all", truth)
@@ -431,21 +405,23 @@ def test_the_eigen_truth_is_ahead_of_the_lidar_not_of_the_camera(real_data):
     assert np.median((ahead.values - depth.values)[both]) == pytest.approx(0.27, abs=0.02)
 
 
-def test_real_images_of_the_object_benchmark(real_data):
-    data = KittiObject(real_data / "kitti_object")
-    assert data.ids == [FrameId("training", number, "image_2") for number in range(3)]
-    calib = read_calib(real_data / "kitti_object/training/calib/000001.txt")
-    rectify, to_camera = np.eye(4), np.eye(4)
-    rectify[:3, :3] = calib["R0_rect"].reshape(3, 3)
-    to_camera[:3] = calib["Tr_velo_to_cam"].reshape(3, 4)
-    frame = data[1]
-    points = np.fromfile(data.files(data.ids[1])[2], np.float32).reshape(-1, 4)
-    projection = calib["P2"].reshape(3, 4) @ rectify @ to_camera
-    expected = public(points, projection, frame.height, frame.width, ahead=False)
-    np.testing.assert_allclose(np.where(frame.depth.valid, frame.depth.values, 0), expected, rtol=1e-5)
-    assert frame.depth.valid.sum() > 10000
-    assert (frame.camera.fx, frame.camera.cx) == (721.5377, 608.5593)
-    assert data.parse("000002") == data.ids[2]
-    assert data.neighbour(data.ids[0], 1) is None
-    with pytest.raises(InputError, match=r"000007\.png: no such file"):
-        KittiObject(real_data / "kitti_object").depth(FrameId("training", 7, "image_2"))
+def test_each_camera_may_have_its_own_suffix_and_macos_its_files(small):
+    whole = Kitti(small, "all").ids
+    folder = small / DRIVE / "image_03/data"
+    for path in list(folder.iterdir()):
+        Image.open(path).save(path.with_suffix({".png": ".jpg", ".jpg": ".png"}[path.suffix]))
+        path.unlink()
+    (folder / "._0000000005.png").write_bytes(b"\0\5\26\7")
+    data = Kitti(small, "all")
+    assert data.ids == whole
+    assert all(path.is_file() for path in data.paths)
+
+
+def test_four_frames_are_known_to_have_no_lidar(small):
+    day = small / "2011_09_26"
+    (day / "2011_09_26_drive_0001_sync").rename(day / "2011_09_26_drive_0009_sync")
+    data = Kitti(small, "all")
+    for number, count in ((176, 4), (177, 2), (180, 2), (181, 4)):
+        id = FrameId("2011_09_26/2011_09_26_drive_0009_sync", number, "image_02")
+        assert len(data.files(id)) == count
+    assert data.depth(replace(id, number=177)) is None

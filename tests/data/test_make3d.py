@@ -178,3 +178,14 @@ def test_what_the_layout_writes_is_read(made, root):
         middle = cv2.resize(crop(true.depth.values), (305, 21), interpolation=cv2.INTER_NEAREST)
         np.testing.assert_allclose(truth, middle, rtol=1e-6)
         assert np.abs(frame.depth.values / true.depth.values - 1).mean() < 0.03
+
+
+def test_linked_folders_are_found_and_files_of_macos_are_not(small):
+    (small / "root").mkdir()
+    for name in ("Test134", "Gridlaserdata"):
+        (small / name).rename(small / f"disk-{name}")
+        (small / "root" / name).symlink_to(small / f"disk-{name}")
+    (small / "disk-Test134/._img-gatesback1-p-139t0.jpg").write_bytes(b"\0\5\26\7")
+    data = Make3D(small / "root")
+    assert [id.sequence for id in data.ids] == sorted(NAMES[:2])
+    assert all(path.is_file() for id in data.ids for path in data.files(id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -413,3 +414,10 @@ def test_real_lidar_goes_where_the_publishers_matrices_put_it(real_data, tmp_pat
     rig = read.rig(read.instants()[0])
     front = relative(rig.sweep.pose, rig["CAM_FRONT"].pose)
     np.testing.assert_allclose(front[:3, 0], [0, 0, 1], atol=0.03)  # x of a sweep is forward
+
+
+def test_neighbours_of_frames_of_other_scenes_are_refused(by_hand):
+    data = NuScenes(by_hand, "mini-val")
+    for id in (FrameId("scene-9999", 0, "CAM_FRONT"), replace(data.ids[0], number=7777)):
+        with pytest.raises(InputError, match=f"no frame {id} in the scenes of split mini-val"):
+            data.neighbour(id, 1)

@@ -128,3 +128,13 @@ def test_the_file_of_the_data_set_is_unpacked(tmp_path):
     (tmp_path / "splits.mat").write_bytes(b"no list")
     with pytest.raises(InputError, match="cannot be unpacked"):
         unpack(tmp_path)
+
+
+def test_what_macos_leaves_is_no_frame_and_truth_is_not_always_needed(tmp_path):
+    (tmp_path / "test/kitchen_0004").mkdir(parents=True)
+    for name in ("rgb_0001.png", "._rgb_0001.png"):
+        (tmp_path / "test/kitchen_0004" / name).touch()
+    data = Nyu(tmp_path, truth="none")
+    assert data.ids == [FrameId("test", 1)]
+    assert data.files(data.ids[0]) == data.paths
+    assert data.incomplete == "1 of 654 frames of split test"

@@ -189,7 +189,7 @@ def test_what_is_missing_is_named(tmp_path):
         ScanNet(tmp_path, split="reflection")
     data = ScanNet(tmp_path, split="all")
     (scene / "intrinsic/intrinsic_color.txt").write_text(INTRINSIC.replace("2.75", "646.3"))
-    with pytest.raises(InputError, match=r"intrinsic_color.txt: is not of the 6x4 images"):
+    with pytest.raises(InputError, match=r"intrinsic_color.txt: principal point 646.3, .* is not that of 6x4"):
         data[0]
     for name, read in (
         ("intrinsic/intrinsic_color.txt", data.camera),
@@ -229,3 +229,19 @@ def test_triplets_become_the_reflection_splits(made):
     root, _ = made
     assert ScanNet(root, split="reflection").ids == [FrameId("scene0000_00", 1)]
     assert ScanNet(root, split="no-reflection").ids == [FrameId("scene0001_00", 1)]
+
+
+def test_what_macos_leaves_is_no_frame_and_truth_is_not_always_needed(tmp_path):
+    scene = put_scene(tmp_path / "scans/scene0000_00")
+    whole = ScanNet(tmp_path, "all")
+    (scene / f"color/._{whole.paths[0].name}").write_bytes(b"\0\5\26\7")
+    assert ScanNet(tmp_path, "all").ids == whole.ids
+    assert {path.parent.name for path in ScanNet(tmp_path, "all", "none").files(whole.ids[0])} == {"color", "pose"}
+
+
+def test_images_made_smaller_keep_their_calibration(tmp_path):
+    scene = put_scene(tmp_path / "scans/scene0000_00")
+    (scene / "intrinsic/intrinsic_color.txt").write_text("1170 0 646.5 0\n0 1167 489.5 0\n0 0 1 0\n0 0 0 1\n")
+    data = ScanNet(tmp_path, "all", "none")
+    Image.new("RGB", (648, 484)).save(data.paths[0])
+    assert data.camera(data.ids[0]) == Pinhole(1296, 968, 1170.0, 1167.0, 646.5, 489.5).resize(484, 648)

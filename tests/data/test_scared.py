@@ -20,7 +20,7 @@ from leadline.data.lists import FrameId
 from leadline.data.scared import Scared, ScaredLayout
 from leadline.errors import ConfigError, InputError
 from leadline.geometry.poses import relative
-from leadline.io.video import write_video
+from leadline.io.video import VideoReader, write_video
 from leadline.rig import Rig
 
 
@@ -310,8 +310,12 @@ def test_the_test_list_has_the_fields_counts(tmp_path: Path) -> None:
     assert counts.pop("dataset1/keyframe3") == 78
     assert counts == {f"dataset{2 + i}/keyframe4": count for i, count in enumerate((71, 79, 76, 87, 83, 77))}
     assert len(set(data.ids)) == 551
-    assert data.parse("dataset3/keyframe4\t390\tl") in data.ids
-    assert data.parse("dataset7/keyframe4      1446\tl") in data.ids
+    # as they are in the public file, whose 13,684 characters have six blanks in place of a tab
+    assert data.parse("dataset3/keyframe4\t390\tl") == data.ids[0]
+    assert data.parse("dataset6/keyframe4\t770\tl") == data.ids[1]
+    assert data.parse("dataset7/keyframe4      1446\tl") == data.ids[205]
+    assert data.parse("dataset3/keyframe4\t278\tl") == data.ids[-1]
+    assert len("\n".join(f"{id.sequence}\t{id.number}\tl" for id in data.ids)) + 5 == 13684
     assert (len(validation), len({id.sequence for id in validation.ids})) == (1705, 6)
 
 
@@ -342,7 +346,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, cache: Path) -> Non
     with pytest.raises(InputError, match=r"dataset_3/keyframe_4/data/rgb\.mp4: has no frame 16 of"):
         data.load(FrameId("dataset3/keyframe4", 16, "left"))
     with pytest.raises(InputError, match=r"dataset_1/keyframe_3/data/rgb\.mp4: no such file, nor exported images in"):
-        data[0]
+        data.load(FrameId("dataset1/keyframe3", 2, "left"))
     archive = folder / "data/scene_points.tar.gz"
     noise = np.random.default_rng(0).random((48, 32, 3), np.float32)  # does not shrink: the cut is in a member
     pack(archive, {f"scene_points{i:06d}.tiff": tiff(noise) for i in range(3)})
@@ -364,3 +368,52 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, cache: Path) -> Non
     (tmp_path / "bad.txt").write_text("dataset3/keyframe4 l\n")
     with pytest.raises(InputError, match=r"bad\.txt: line 1, .*is not 'dataset3/keyframe4 390 l'"):
         Scared(tmp_path, str(tmp_path / "bad.txt"))
+
+
+def test_points_of_the_left_alone_are_no_depth_of_the_right(tmp_path: Path) -> None:
+    for camera in ("image_02", "image_03"):
+        (tmp_path / "dataset1/keyframe3" / camera / "data").mkdir(parents=True)
+        Image.new("RGB", (32, 24)).save(tmp_path / "dataset1/keyframe3" / camera / "data/0000000002.png")
+    place = tmp_path / "dataset1/keyframe3/data/scene_points"
+    place.mkdir(parents=True)
+    tifffile.imwrite(place / "scene_points000001.tiff", points(2)[:24], photometric="rgb")
+    left, right = Scared(tmp_path, "all")
+    np.testing.assert_array_equal(left.depth.values, points(2)[:24, :, 2])
+    assert right.depth is None
+    tifffile.imwrite(place / "scene_points000001.tiff", points(2), photometric="rgb")
+    np.testing.assert_array_equal(Scared(tmp_path, "all")[1].depth.values, points(2)[24:, :, 2])
+
+
+def test_a_frame_is_its_own_neighbour(tmp_path: Path, cache: Path) -> None:
+    download(tmp_path / "dataset_3/keyframe_4")
+    for split in ("keyframes", "all"):
+        data = Scared(tmp_path, split)
+        assert data.neighbour(data.ids[0], 0) == data.ids[0]
+    assert len(Scared(tmp_path, "keyframes").clip(0, (0,))) == 1
+
+
+def test_frames_are_counted_where_the_video_does_not_tell(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download(tmp_path / "dataset_3/keyframe_4")
+
+    class Silent(VideoReader):
+        def __init__(self, source: Path) -> None:
+            super().__init__(source)
+            self.frame_count = None
+
+    monkeypatch.setattr("leadline.data.scared.VideoReader", Silent)
+    assert [id.number for id in Scared(tmp_path, "all").ids] == [1, 2, 3, 1, 2, 3]
+
+
+def test_calibration_of_the_file_follows_images_made_smaller(tmp_path: Path) -> None:
+    place = tmp_path / "dataset1/keyframe3/image_02/data"
+    (place / "frame_data").mkdir(parents=True)
+    Image.new("RGB", (320, 256)).save(place / "0000000001.png")
+    record = described(1)
+    record["camera-calibration"]["KL"] = [[1035.5, 0, 597], [0, 1035, 520.5], [0, 0, 1]]
+    (place / "frame_data/frame_data000000.json").write_text(json.dumps(record))
+    camera = Scared(tmp_path, "all", intrinsics="file").camera(FrameId("dataset1/keyframe3", 1, "left"))
+    assert (camera.width, camera.height) == (320, 256)
+    assert (camera.fx, camera.fy, camera.cx) == pytest.approx((1035.5 / 4, 1035 / 4, (597 + 0.5) / 4 - 0.5))
+    assert (camera.k1, camera.k3) == (0.1, 0.2)

@@ -9,6 +9,7 @@ import pytest
 
 from common.reprojection import reprojected
 from common.rigs import rigs
+from leadline.camera import Pinhole
 from leadline.data.servct import ServCt, ServCtLayout
 from leadline.errors import InputError
 from leadline.rig import Rig
@@ -202,3 +203,18 @@ def test_what_is_missing_is_named(release: Path, tmp_path: Path) -> None:
         data.camera(data.ids[0])
     with pytest.raises(InputError, match="holds no frame of servct"):
         ServCt(folder / "Left_rectified")
+
+
+def test_images_made_smaller_have_no_depth_but_a_camera(release: Path) -> None:
+    folder = release / "SERV-CT/Experiment_1"
+    file = folder / "Rectified_calibration/001.json"
+    file.write_text(file.read_text().replace("770.0, 0, 3,", "770.0, 0, 360.5,").replace("771, 2,", "771, 287.5,"))
+    write(folder / "Left_rectified/001.png", np.zeros((288, 360, 3), np.uint8))
+    assert ServCt(release, truth="none")[0].camera == Pinhole(720, 576, 770.0, 771.0, 360.5, 287.5).resize(288, 360)
+    with pytest.raises(InputError, match=r"Left_rectified/001.png: is 360x288 but its depth is of 6x4"):
+        ServCt(release)[0]
+
+
+def test_what_macos_leaves_is_no_frame(release: Path) -> None:
+    (release / "SERV-CT/Experiment_1/Left_rectified/._001.png").write_bytes(b"\0\5\26\7")
+    assert len(ServCt(release)) == 2

@@ -141,7 +141,7 @@ def test_splits_are_the_lists_of_the_scenes(tmp_path):
     ]  # fmt: skip
     assert {id.sequence for id in SevenScenes(tmp_path, split="train").ids} == {"chess/seq-01"}
     assert len(SevenScenes(tmp_path, split="all")) == 6
-    assert SevenScenes(tmp_path / "fire").ids == [FrameId("seq-02", 0), FrameId("seq-02", 1)]
+    assert SevenScenes(tmp_path / "fire").ids == [FrameId("fire/seq-02", 0), FrameId("fire/seq-02", 1)]
     (tmp_path / "mine.txt").write_text("fire/seq-02/frame-000001.color.png\n")
     assert SevenScenes(tmp_path, split=str(tmp_path / "mine.txt")).ids == [FrameId("fire/seq-02", 1)]
 
@@ -204,3 +204,29 @@ def test_real_frames_warp_onto_their_neighbours(real_data):
     assert len(ratios) == 8
     assert max(ratios) < 0.9  # one of the pairs is blurred by motion
     assert np.mean(ratios) < 0.65
+
+
+def test_sequences_are_called_the_same_from_every_folder(tmp_path):
+    put_sequence(tmp_path / "rooms/chess/seq-01")
+    data = [SevenScenes(root, split="all") for root in (tmp_path, tmp_path / "rooms", tmp_path / "rooms/chess")]
+    assert {one.digest for one in data} == {data[0].digest}
+    assert data[0].ids == [FrameId("chess/seq-01", 0), FrameId("chess/seq-01", 1)]
+    for line in ("chess/seq-01/frame-000001.color.png", "seq-01/frame-000001"):
+        assert data[2].parse(line) == data[0].ids[1]
+    (tmp_path / "rooms/chess/TestSplit.txt").write_text("seq one\n")
+    with pytest.raises(InputError, match="lists should have lines such as sequence1"):
+        SevenScenes(tmp_path / "rooms")
+
+
+def test_linked_scenes_and_mixed_suffixes_are_read(tmp_path):
+    put_sequence(tmp_path / "disk/chess/seq-01")
+    put_sequence(tmp_path / "disk/chess/seq-02", suffix="jpg")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/chess").symlink_to(tmp_path / "disk/chess")
+    (tmp_path / "disk/chess/seq-01/._frame-000000.color.png").write_bytes(b"\0\5\26\7")
+    data = SevenScenes(tmp_path / "root", split="all")
+    assert [path.suffix for path in data.paths] == [".png", ".png", ".jpg", ".jpg"]
+    assert all(path.is_file() for id in data.ids for path in data.files(id))
+    assert [path.name for path in SevenScenes(tmp_path / "root", "all", "none").files(data.ids[2])] == [
+        "frame-000000.color.jpg", "frame-000000.pose.txt"
+    ]  # fmt: skip

@@ -207,3 +207,10 @@ def test_points_of_a_real_reconstruction_look_the_same_in_every_view(real_data):
     )
     assert alike > 0.5
     assert abs(unlike) < 0.2
+
+
+def test_linked_reconstructions_are_found(tmp_path):
+    colmap(tmp_path / "disk/a")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/scene").symlink_to(tmp_path / "disk/a")
+    assert {id.sequence for id in Sfm(tmp_path / "root").ids} == {"scene/cam/f"}

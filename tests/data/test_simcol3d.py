@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from common.reprojection import reprojected
 from common.rigs import rigs
+from leadline.camera import Pinhole
 from leadline.data.lists import FrameId
 from leadline.data.simcol3d import Simcol3d, Simcol3dLayout
 from leadline.depth import DepthMap, Kind
@@ -189,7 +190,7 @@ def test_what_the_writer_writes_is_read(colon: Path, shot: list[Rig]) -> None:
 
 def test_real_frames(real_data: Path) -> None:
     data = Simcol3d(real_data / "simcol", "all")
-    assert [str(id) for id in data.ids] == [f"Frames_S1/{number:06d}" for number in range(10)]
+    assert [str(id) for id in data.ids] == [f"SyntheticColon_I/Frames_S1/{number:06d}" for number in range(10)]
     assert [id.number for id in Simcol3d(real_data / "simcol", "train").ids] == list(range(10))
     frame = data[3]
     assert frame.image.shape == (475, 475, 3)
@@ -227,3 +228,17 @@ def test_what_is_missing_is_named(colons: Path) -> None:
         data.camera(data.ids[0])
     with pytest.raises(InputError, match="holds no frame of simcol3d, split train"):
         Simcol3d(folder / "Frames_S2", "train")
+
+
+def test_sequences_are_called_the_same_from_every_folder(colons: Path) -> None:
+    whole, one = Simcol3d(colons, "test"), Simcol3d(colons / "SyntheticColon_I", "test")
+    assert one.ids == [id for id in whole.ids if id.sequence.startswith("SyntheticColon_I/")]
+    for id in one.ids:
+        assert one.parse(f"{id.sequence.rpartition('/')[2]}/ {id.number} l") == id
+        assert whole.parse(f"x/{id.sequence}/FrameBuffer_{id.number:04d}.png") == id
+
+
+def test_images_made_smaller_keep_their_calibration(colons: Path) -> None:
+    data = Simcol3d(colons, "test", truth="none")
+    (colons / "SyntheticColon_I/cam.txt").write_text("227.60416 0 227.60416 0 237.5 237.5 0 0 1")
+    assert data.camera(data.ids[0]) == Pinhole(475, 475, 227.60416, 227.60416, 237.5, 237.5).resize(*data.size(0))

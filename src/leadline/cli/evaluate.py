@@ -166,6 +166,8 @@ def describe(rules: Protocol, results: list[Result]) -> str:
         f"protocol {rules.name}: {rules.about}",
         f"{made['frames']} frames, split {made['split']} ({made['digest']}), truth {made['truth']}, {span}",
     ]
+    if made["incomplete"]:
+        lines.append(f"not the whole benchmark: {made['incomplete']}")
     rows = table(rules, results)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,10 +11,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import own_name
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import compose, relative
@@ -26,6 +29,8 @@ from leadline.rig import Mount, Rig
 
 #: The number of a camera in the names of its files.
 NUMBERS = {"left": "00", "right": "02"}
+#: Width and height of the images of both.
+SIZE = (4112, 3008)
 #: A pixel is seen by both cameras where their disparities differ by no more than this many pixels.
 TOLERANCE = 1.0
 
@@ -33,9 +38,10 @@ TOLERANCE = 1.0
 class Booster(DataSet):
     """Images of Booster, see :class:`BoosterLayout` for the files.
 
-    The folder is the one with ``train`` in it, ``train`` itself, ``balanced``, or one that holds scenes; images are
-    called ``im0.png`` or, as in the challenges, ``0000.png``. A frame's number is its illumination, all of which share
-    the scene's truth; there is no next frame in time. The scene's axes are those of its left camera, in m.
+    The folder is the one with ``train`` in it, ``train`` itself, ``balanced``, or one that holds scenes; a sequence is
+    called ``balanced/SCENE`` in all of them. Images are called ``im0.png`` or, as in the challenges, ``0000.png``. A
+    frame's number is its illumination, all of which share the scene's truth; there is no next frame in time. The
+    scene's axes are those of its left camera, in m.
 
     Splits hold left images; the right one of a pair is ``load(replace(id, camera="02"))``.
     """
@@ -48,6 +54,8 @@ class Booster(DataSet):
         "unbalanced-train": "left images of train/unbalanced in every illumination",
         "all": "every image of every camera",
     }
+    counts = {"balanced-train": 228}
+    film = False
     truths = {"disparity": "z-depth from the disparity of space-time stereo, made with the surfaces painted over"}
     tree = {
         "**/camera_0?/*.png": "images, one of each illumination",
@@ -55,29 +63,32 @@ class Booster(DataSet):
         "**/calib_00-0?.xml": "calibration of the pair, mm",
         "**/mask_0?.png": "255 where the other camera sees the pixel too (optional)",
         "**/mask_cat.png": "material of the left camera's pixels, 0 diffuse to 3 mirror or glass (optional)",
-        "splits/*.txt": "lists of frames (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
-        if split == "all":
-            folders = sorted(self.root.glob("**/camera_0?"))
-        else:
-            folders = sorted(self._place(split.removesuffix("-train")).glob("*/camera_00"))
+        setup = split.removesuffix("-train")
         return [
-            FrameId(folder.parent.relative_to(self.root).as_posix(), number, folder.name[-2:])
-            for folder in folders
-            for number in sorted(int(path.stem.removeprefix("im")) for path in folder.glob("*.png"))
+            FrameId(scene, number, camera)
+            for scene, folder in self._scenes.items()
+            if split == "all" or (scene.startswith(f"{setup}/") and own_name(folder / "../..") != "test")
+            for camera in (("00", "01", "02") if split == "all" else ("00",))
+            for number in self._images(folder / f"camera_{camera}")
         ]
 
-    def _place(self, setup: str) -> Path:
-        """The folder of the scenes of a setup, ``balanced`` or ``unbalanced``."""
-        for folder in (self.root / "train" / setup, self.root / setup):
-            if folder.is_dir():
-                return folder
-        name = self.root.resolve().name
-        bare = name == setup or (setup == "balanced" and name != "unbalanced")
-        return self.root if bare else self.root / "train" / setup
+    @cached_property
+    def _scenes(self) -> dict[str, Path]:
+        """The folders of scenes, by ``SETUP/SCENE``; what is in no folder called ``unbalanced`` is balanced."""
+        levels = ("*/", "*/*/", "*/*/*/", "*/*/*/*/")
+        folders = sorted(path.parent for level in levels for path in self.root.glob(f"{level}camera_00"))
+        setups = {path: "unbalanced" if own_name(path.parent) == "unbalanced" else "balanced" for path in folders}
+        return dict(sorted((f"{setup}/{path.name}", path) for path, setup in setups.items()))
+
+    def _scene(self, id: FrameId) -> Path:
+        return self._scenes.get(id.sequence, self.root / "train" / id.sequence)
+
+    def _images(self, folder: Path) -> dict[int, Path]:
+        return self._images_in(folder, "im") or self._images_in(folder)
 
     def parse(self, line: str) -> FrameId:
         """``SCENE/camera_00/im0.png`` below the folder of the balanced scenes, and whatever follows."""
@@ -86,52 +97,44 @@ class Booster(DataSet):
         number = image.removeprefix("im").removesuffix(".png")
         if not number.isdigit() or len(camera) != 2:
             raise InputError("is not SCENE/camera_00/im0.png")
-        folder = self.root / scene
-        folder = folder if folder.is_dir() else self._place("balanced") / scene
-        return FrameId(folder.relative_to(self.root).as_posix(), int(number), camera)
-
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """None but the frame itself: a scene is not filmed."""
-        return None if offset else id
+        setup = "unbalanced" if "unbalanced" in scene.split("/") else "balanced"
+        return FrameId(f"{setup}/{scene.rpartition('/')[2]}", int(number), camera)
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        folder = self.root / id.sequence / f"camera_{id.camera}"
-        renamed = folder / f"{id.number:04d}.png"
-        return renamed if renamed.is_file() else folder / f"im{id.number}.png"
+        folder = self._scene(id) / f"camera_{id.camera}"
+        return self._images(folder).get(id.number, folder / f"im{id.number}.png")
 
     def _calibration(self, id: FrameId) -> Path:
         pairs = ["01", "02"] if id.camera == "01" else ["02", "01"]
-        scene = self.root / id.sequence
+        scene = self._scene(id)
         files = [scene / f"calib_00-{other}.xml" for other in pairs]
         return next((file for file in files if file.is_file()), files[0])
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        disparity = self._disparity(id)
-        return [self.image(id), self._calibration(id), *([] if disparity is None else [disparity])]
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
+        return [self._calibration(id)]
 
-    def _disparity(self, id: FrameId) -> Path | None:
-        """The file of a frame's disparity; None where split ``all`` meets a test scene, or a camera that has none."""
-        file = self.root / id.sequence / f"disp_{id.camera}.npy"
-        return None if self.split == "all" and not file.is_file() else file
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`; split ``all`` has test scenes, and a camera, without."""
+        file = self._scene(id) / f"disp_{id.camera}.npy"
+        return [] if self.split == "all" and not file.is_file() else [file]
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In m, of the pixels whose disparity is known; split ``all`` also has frames without."""
-        file = self._disparity(id)
-        if file is None:
+        files = self.depth_files(id)
+        if not files:
             return None
-        disparity, valid, _ = read_depth(file, invalid=(0,))
+        disparity, valid, _ = read_depth(files[0], invalid=(0,))
         matrix, baseline = _read_calibration(self._calibration(id), id.camera)
         values = np.divide(matrix[0, 0] * baseline, disparity, out=np.zeros_like(disparity), where=valid)
-        return DepthMap(values, Kind("depth", "nothing"), "m")
+        return metric(values, "m")
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`; images are rectified."""
-        matrix, _ = _read_calibration(self._calibration(id), id.camera)
+        file = self._calibration(id)
         height, width = image_size(self.image(id))
-        (fx, _, cx, _), (_, fy, cy, _), _ = matrix.tolist()
-        return Pinhole(width, height, fx, fy, cx, cy)
+        return pinhole(_read_calibration(file, id.camera)[0], width, height, file, SIZE)
 
     def pose(self, id: FrameId) -> np.ndarray:
         """See :meth:`DataSet.pose`; the world is what the left camera of the scene sees."""
@@ -141,7 +144,7 @@ class Booster(DataSet):
     def more(self, id: FrameId) -> dict[str, Any]:
         """``semantics``, the material of the left camera's pixels, 0 diffuse to 3 transparent or mirror, and
         ``reflective``, materials 2 and 3 (the "ToM" pixels of evaluations)."""
-        file = self.root / id.sequence / "mask_cat.png"
+        file = self._scene(id) / "mask_cat.png"
         if id.camera != "00" or not file.is_file():
             return {}
         material = read_raster(file)
@@ -186,7 +189,7 @@ class BoosterLayout(Layout):
 
         Calibration differs from scene to scene; focal length (57 degrees across) and baseline (80 mm) are nominal.
         """
-        camera = Pinhole.from_focal(4112, 3008, 3757.0)
+        camera = Pinhole.from_focal(*SIZE, 3757.0)
         beside = compose(np.eye(3), np.array([0.08, 0.0, 0.0]))
         return {"left": Mount(camera, np.eye(4)), "right": Mount(camera, beside)}
 

@@ -5,21 +5,20 @@ Encodings as in the authors' renderer, github.com/DurrLab/C3VD, render/Render.cu
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from leadline.camera import Camera, Omnidirectional
-from leadline.data.dataset import NONE, DataSet
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import own_name
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.io.atomic import write_numbers
 from leadline.io.images import image_size, write_image
@@ -74,64 +73,39 @@ class C3vd(DataSet):
 
     The folder is that of all videos, of their kinds (``registered_videos``), or one video. Of each video are read:
 
-    - first release: ``N_color.png`` or ``%04d_color.png``, ``%04d_depth.tiff``, ``%04d_normals.tiff``,
-      ``%04d_flow.tiff``, ``pose.txt``;
-    - second release: the same in ``rgb/%04d.png``, ``depth``, ``normals``, ``optical_flow``. Videos are called
-      ``c1_cecum_t1_v1``, and those of the first one ``c0_cecum_t2_v1`` for ``cecum_t2_a``; lists find both.
+    - first release: ``N_color.png`` or ``%04d_color.png``, ``%04d_depth.tiff``, ``pose.txt``;
+    - second release: the same in ``rgb/%04d.png`` and ``depth``. Videos are called ``c1_cecum_t1_v1``, and those of the
+      first one ``c0_cecum_t2_v1`` for ``cecum_t2_a``; lists find both.
 
     Videos that were not registered, of deformation and of screening, have images, and poses where the camera moved. A
     ``camera_intrinsics.txt`` in a video's folder or above, up to the root, is believed: a name and a number for each
-    parameter of the model; else the camera is :data:`CAMERA`, resized to the image.
-
-    Besides the options of :class:`DataSet` it has:
-
-    Args:
-        normals: read them too; NaN where nothing is seen.
-        flow: read it too, as ``backward_flow``; NaN where nothing is seen there, or it is beyond 20 pixels.
+    parameter of the model; else the camera is :data:`CAMERA`, resized to the image. Normals and flow are not read.
     """
 
     name = "c3vd"
     source = "C3VD: Bobrow et al., MedIA 2023; C3VDv2: Golhar et al., arXiv 2506.24074"
     licence = "CC BY-NC-SA 4.0 (C3VDv2's own videos CC BY 4.0)"
     splits = {
-        "registered": "every frame that has depth",
+        "registered": "every frame that has depth; 10,015 of 22 videos in the first release",
         "pdc-test": "1171 frames of three videos, the test list of PDC-Depth",
         "all": "every frame of every video",
     }
+    counts = {"registered": 10015, "pdc-test": 1171}
     truths = {"rendered": "z-depth of the registered model, below 100 mm"}
     tree = {
         "**/*_color.png": "images, first release (optional)",
         "**/rgb/????.png": "images, second release (optional)",
-        "**/????_depth.tiff": "depth, 16 bits, 65535 for 100 mm; both ends unknown",
+        "**/????_depth.tiff": "depth, 16 bits, 65535 for 100 mm; both ends unknown (missing of videos not registered)",
         "**/????_normals.tiff": "normals, 16 bits (optional)",
         "**/????_flow.tiff": "flow to the frame before, 16 bits (optional)",
         "**/????_occlusion.*": "what hides something (optional)",
         "**/????_diffuse.png": "diffuse reflection (optional)",
-        "**/pose.txt": "4x4 camera-to-world of every frame, mm, column by column",
+        "**/pose.txt": "4x4 camera-to-world of every frame, mm, column by column (optional)",
         "**/coverage_mesh.*": "the model, and what of it is seen (optional)",
         "**/camera_intrinsics.txt": "parameters of the camera (optional)",
         "README*": "what the authors say (optional)",
         "*.xlsx": "what is in each video (optional)",
     }
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str | None = None,
-        truth: str | None = None,
-        mask: str = "none",
-        drop_highlights: bool = False,
-        every: int = 1,
-        normals: bool = False,
-        flow: bool = False,
-    ) -> None:
-        self.normals = normals
-        self.flow = flow
-        self._images: dict[str, dict[int, Path]] = {}
-        self._with_depth: dict[str, bool] = {}
-        self._poses: dict[str, np.ndarray | None] = {}
-        self._cameras: dict[Path, Omnidirectional] = {}
-        super().__init__(root, split, truth, mask, drop_highlights, every)
 
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
@@ -141,7 +115,7 @@ class C3vd(DataSet):
             FrameId(name, number)
             for name in self._videos
             if split == "all" or self._registered(name)
-            for number in sorted(self._numbered(name))
+            for number in self._images(name)
         ]
 
     @cached_property
@@ -153,9 +127,7 @@ class C3vd(DataSet):
             for file in ("pose.txt", "rgb")
             for path in self.root.glob(deep + file)
         }
-        return {
-            (self.root.resolve() if path == self.root else path).name: path for path in sorted(found, key=natural_key)
-        }
+        return {own_name(path): path for path in sorted(found, key=natural_key)}
 
     def _called(self, name: str) -> str:
         """What a video of the first release is called here."""
@@ -169,25 +141,22 @@ class C3vd(DataSet):
             other = f"{part}_t{new[2]}_{'abc'[int(new[3]) - 1]}"
         return other if name not in self._videos and other in self._videos else name
 
-    def _folder(self, id: FrameId) -> Path:
-        return self._videos.get(id.sequence, self.root / id.sequence)
+    def _folder(self, name: str) -> Path:
+        return self._videos.get(name, self.root / name)
 
-    def _numbered(self, name: str) -> dict[int, Path]:
+    def _images(self, name: str) -> dict[int, Path]:
         """Images of a video by their numbers."""
-        if name not in self._images:
-            folder = self._videos.get(name, self.root / name)
-            files = [*folder.glob("*_color.png"), *(folder / "rgb").glob("*.png")]
-            numbered = {file.stem.removesuffix("_color"): file for file in files}
-            self._images[name] = {int(stem): file for stem, file in numbered.items() if stem.isdigit()}
-        return self._images[name]
+        folder = self._folder(name)
+        return self._images_in(folder, ending="_color") or self._images_in(folder / "rgb")
 
     def _registered(self, name: str) -> bool:
         """Whether a video has depth; one that is not there should have."""
-        if name not in self._with_depth:
+
+        def look() -> bool:
             folder = self._videos.get(name)
-            depths = folder and ((folder / "depth").is_dir() or next(folder.glob("*_depth.tiff"), None))
-            self._with_depth[name] = folder is None or bool(depths)
-        return self._with_depth[name]
+            return not folder or (folder / "depth").is_dir() or any(True for _ in folder.glob("*_depth.tiff"))
+
+        return self._once(("registered", name), look)
 
     def parse(self, line: str) -> FrameId:
         """``cecum_t2_a 0001 l``, ``cecum_t2_a/0001_color.png`` or ``c1_cecum_t1_v1/rgb/0001.png`` in any folder."""
@@ -198,73 +167,55 @@ class C3vd(DataSet):
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._numbered(id.sequence).get(id.number, self._folder(id) / f"{id.number:04d}_color.png")
+        return self._images(id.sequence).get(id.number, self._folder(id.sequence) / f"{id.number:04d}_color.png")
 
-    def _file(self, id: FrameId, what: str, folder: str) -> Path:
-        own = self._folder(id) / folder
-        return (own if own.is_dir() else own.parent) / f"{id.number:04d}_{what}.tiff"
-
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        wanted = [self.image(id)]
-        if self.truth != NONE and self._registered(id.sequence):
-            wanted.append(self._file(id, "depth", "depth"))
-        return wanted
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        if not self._registered(id.sequence):
+            return []
+        own = self._folder(id.sequence) / "depth"
+        return [(own if own.is_dir() else own.parent) / f"{id.number:04d}_depth.tiff"]
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In mm, below 100; None of videos that were not registered."""
-        if not self._registered(id.sequence):
+        files = self.depth_files(id)
+        if not files:
             return None
-        values = read_raster(self._file(id, "depth", "depth"))
-        valid = (values > 0) & (values < 65535)
-        return DepthMap(values * np.float32(FARTHEST / 65535), Kind("depth", "nothing"), "mm", valid)
+        values = read_raster(files[0])
+        return metric(values * np.float32(FARTHEST / 65535), "mm", values < 65535)
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`."""
         height, width = image_size(self.image(id))
-        folder = self._folder(id)
+        return self._once(("camera", id.sequence), lambda: self._lens(id.sequence)).resize(height, width)
+
+    def _lens(self, name: str) -> Omnidirectional:
+        folder = self._folder(name)
         for place in (folder, *folder.parents):
             if (file := place / "camera_intrinsics.txt").is_file():
-                if file not in self._cameras:
-                    self._cameras[file] = _intrinsics(file)
-                return self._cameras[file].resize(height, width)
+                return _intrinsics(file)
             if place == self.root:
                 break
-        return CAMERA.resize(height, width)
+        return CAMERA
 
     def pose(self, id: FrameId) -> np.ndarray | None:
         """See :meth:`DataSet.pose`, in mm; matrices that are stored row by row are told by their last column."""
-        file = self._folder(id) / "pose.txt"
-        if id.sequence not in self._poses:
+        file = self._folder(id.sequence) / "pose.txt"
+
+        def read() -> np.ndarray | None:
             poses = read_numbers(file, (-1, 4, 4)) if file.is_file() else None
-            if poses is not None and not poses[:, :3, 3].any():
-                poses = poses.swapaxes(1, 2)
-            self._poses[id.sequence] = poses
-        found = self._poses[id.sequence]
-        if found is None:
+            return poses if poses is None or poses[:, :3, 3].any() else poses.swapaxes(1, 2)
+
+        poses = self._once(file, read)
+        if poses is None:
             return None
-        if id.number >= len(found):
-            raise InputError(f"{file}: has {len(found)} lines, none for frame {id.number}")
-        return found[id.number]
+        if id.number >= len(poses):
+            raise InputError(f"{file}: has {len(poses)} lines, none for frame {id.number}")
+        return poses[id.number]
 
     def time(self, id: FrameId) -> float:
         """At 30 frames a second."""
         return id.number / RATE
-
-    def more(self, id: FrameId) -> dict[str, Any]:
-        """Normals and flow, where they are asked for and the video has them; the first frame has no flow."""
-        found: dict[str, Any] = {}
-        if self.normals and (file := self._file(id, "normals", "normals")).is_file():
-            codes = read_raster(file)
-            values = codes.astype(np.float32) / np.float32(65535 / 2) - 1
-            values /= np.maximum(np.linalg.norm(values, axis=2, keepdims=True), np.float32(1e-6))
-            found["normals"] = np.where(codes.any(axis=2, keepdims=True), values, np.float32(np.nan))
-        if self.flow and (file := self._file(id, "flow", "optical_flow")).is_file():
-            codes = read_raster(file)[..., :2]
-            inside = ((codes > 0) & (codes < 65535)).all(axis=2, keepdims=True)
-            values = codes.astype(np.float32) * np.float32(2 * FASTEST / 65535) - np.float32(FASTEST)
-            found["backward_flow"] = np.where(inside, values, np.float32(np.nan))
-        return found
 
 
 def _intrinsics(file: Path) -> Omnidirectional:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from leadline.data.dataset import NONE, DataSet, dataset_class
+from leadline.data.images import walk
 from leadline.errors import InputError
 
 
@@ -20,7 +19,7 @@ class Report:
         data: name of the data set.
         root: its folder.
         splits: frames of each split that can be listed.
-        problems: of each split that cannot be listed or read, in a line.
+        problems: of each split that cannot be listed or read, or has fewer frames than a complete download, in a line.
         missing: files that should be there, each with the number of frames it is missed by.
         surprising: files that fit nothing the layout knows.
         checked: files that were looked for.
@@ -36,7 +35,7 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether any split is there with all its files."""
+        """Whether any split is there, and those that are have all their frames and files."""
         return bool(self.splits) and not self.missing and not set(self.splits) & set(self.problems)
 
 
@@ -65,6 +64,8 @@ def check(name: str, root: Path, split: str | None = None, truth: str | None = N
             report.problems[each] = str(error)
             continue
         report.splits[each] = len(data)
+        if data.incomplete:
+            report.problems[each] = f"incomplete: {data.incomplete}"
         whole = None
         for id in data.ids:
             lacking = 0
@@ -83,11 +84,12 @@ def check(name: str, root: Path, split: str | None = None, truth: str | None = N
             except InputError as error:
                 report.problems[each] = str(error)
     report.checked = len(seen)
-    known = [re.compile(_regex(pattern)) for pattern in kind.tree]
-    for path in _files(root):
-        relative = path.relative_to(root).as_posix()
-        if path not in seen and not any(pattern.fullmatch(relative) for pattern in known):
-            report.surprising.append(path)
+    known = [re.compile(_regex(pattern)) for pattern in (*kind.tree, "splits/*.txt")]
+    for folder, names in walk(root):
+        for path in (folder / name for name in names):
+            relative = path.relative_to(root).as_posix()
+            if path not in seen and not any(pattern.fullmatch(relative) for pattern in known):
+                report.surprising.append(path)
     return report
 
 
@@ -119,13 +121,6 @@ def _some(what: str, found: list[str], most: int) -> list[str]:
         return []
     rest = [f"  ... and {len(found) - most} more"] if len(found) > most else []
     return [f"{what}: {len(found)}", *(f"  {line}" for line in found[:most]), *rest]
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _regex(pattern: str) -> str:

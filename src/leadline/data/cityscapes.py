@@ -15,17 +15,19 @@ Names are ``PACKAGE/SPLIT/CITY/CITY_SSSSSS_FFFFFF_KIND``: sequence S, frame F. W
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import visible
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import axis_angle_to_matrix, compose, rate_of_change
@@ -44,6 +46,8 @@ PLACES = tuple(
 EXTRINSIC = {"baseline": 0.209313, "pitch": 0.038, "roll": 0.0, "x": 1.7, "y": 0.1, "yaw": -0.0195, "z": 1.22}
 SNIPPET, ANNOTATED = 30, 19
 
+#: Width and height of its images.
+SIZE = (2048, 1024)
 #: City, sequence and frame in a name.
 NAME = re.compile(r"([a-z-]+)_(\d{6})_(\d{6})")
 SINGLE, SEQUENCE = "leftImg8bit", "leftImg8bit_sequence"
@@ -55,9 +59,9 @@ class Cityscapes(DataSet):
 
     The folder is that of the packages, ``leftImg8bit`` and so on; each may lie in a folder named after its archive,
     such as ``camera_trainvaltest/camera``. Neighbours come from ``leftImg8bit_sequence``; they share the calibration of
-    the nearest annotated frame of their sequence, and have depth where there is ``disparity_sequence``. Intrinsics are
-    taken for those of the images as they are. Without ``camera`` images have no camera. Where a vehicle goes is known
-    by its speed and rate of turning only, which is no pose.
+    the nearest annotated frame of their sequence, and have depth where there is ``disparity_sequence``. Images that
+    were made smaller keep their calibration. Without ``camera`` images have no camera. Where a vehicle goes is known by
+    its speed and rate of turning only, which is no pose.
     """
 
     name = "cityscapes"
@@ -76,6 +80,7 @@ class Cityscapes(DataSet):
         f"github.com/nianticlabs/manydepth, {count} lines"
         for part, count in (("train", "69,731"), ("val", "7,621"))
     }
+    counts = {"test": 1525, "val": 500, "train": 2975, "monodepth-train": 69731, "monodepth-val": 7621}
     truths = {"stereo": "z-depth by the stereo disparity that comes with the data set, semi-global matching"}
     tree = {
         "**/leftImg8bit/*/*/*_leftImg8bit.[pj][np]g": "left images",
@@ -87,7 +92,6 @@ class Cityscapes(DataSet):
         "**/vehicle*/*/*/*_vehicle.json": "speed and rate of turning (optional)",
         "**/timestamp*/*/*/*_timestamp.txt": "when the frames were taken (optional)",
         "**/gt*/*/*/*": "labels of classes (optional)",
-        "splits/*.txt": "lists of frames (optional)",
         "license.txt": "terms (optional)",
         "README*": "what there is (optional)",
     }
@@ -96,7 +100,7 @@ class Cityscapes(DataSet):
         """See :meth:`DataSet.frames`."""
         if split != "all":
             return sorted(id for id in self._annotated if id.sequence.startswith(f"{split}/"))
-        return sorted(self._annotated | set(self._found(SEQUENCE)))
+        return sorted(self._annotated | self._listed_in(SEQUENCE))
 
     @cached_property
     def _folders(self) -> dict[tuple[str, str], Path]:
@@ -110,21 +114,26 @@ class Cityscapes(DataSet):
 
     @cached_property
     def _annotated(self) -> set[FrameId]:
-        return set(self._found(SINGLE))
+        return self._listed_in(SINGLE)
 
-    def _found(self, package: str) -> Iterator[FrameId]:
-        for (name, part), folder in self._folders.items():
-            if name == package:
-                for path in folder.glob(f"*/*_leftImg8bit{self._suffix}"):
-                    if named := NAME.match(path.name):
-                        yield _id(part, named)
+    def _listed_in(self, package: str) -> set[FrameId]:
+        """The frames whose images a package has."""
+        return {
+            _id(part, named)
+            for (name, part), folder in self._folders.items()
+            if name == package
+            for path in folder.glob("*/*_leftImg8bit.[pj][np]g")
+            if (named := NAME.match(path.name))
+        }
 
-    @cached_property
-    def _suffix(self) -> str:
-        folders = (folder for (package, _), folder in self._folders.items() if package in (SINGLE, SEQUENCE))
-        images = (path for folder in folders for path in folder.glob("*/*_leftImg8bit.[pj][np]g"))
-        first = next(images, None)
-        return first.suffix if first else ".png"
+    def _suffix(self, city: Path) -> str:
+        """Of the images in the folder of a city."""
+
+        def find() -> str:
+            images = visible(city, "*_leftImg8bit.[pj][np]g")
+            return images[0].suffix if images else ".png"
+
+        return self._once(("suffix", city), find)
 
     @cached_property
     def _parts(self) -> dict[str, str]:
@@ -147,7 +156,8 @@ class Cityscapes(DataSet):
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._file(SINGLE if id in self._annotated else SEQUENCE, id, self._suffix)
+        path = self._file(SINGLE if id in self._annotated else SEQUENCE, id, ".png")
+        return path.with_suffix(self._suffix(path.parent))
 
     def _disparity(self, id: FrameId) -> Path | None:
         if id in self._annotated:
@@ -155,46 +165,51 @@ class Cityscapes(DataSet):
         path = self._file("disparity_sequence", id, ".png")
         return path if path.is_file() else None
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        disparity = self._disparity(id) if self.truth == "stereo" else None
-        return [self.image(id), *([disparity, self._calibration(id)] if disparity else [])]
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        disparity = self._disparity(id)
+        return [disparity, self._calibration(id)] if disparity else []
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In m; None for a frame of a sequence without ``disparity_sequence``."""
         path = self._disparity(id)
         if path is None:
             return None
-        baseline, fx, *_ = self._lens(id)
+        baseline, matrix = self._lens(id)
         pixels = (read_raster(path).astype(np.float32) - 1) / 256
-        depth = np.divide(baseline * fx, pixels, out=np.zeros_like(pixels), where=pixels > 0)
-        return DepthMap(depth, Kind("depth", "nothing"), "m")
+        return metric(np.divide(baseline * matrix[0, 0], pixels, out=np.zeros_like(pixels), where=pixels > 0), "m")
 
     def camera(self, id: FrameId) -> Camera | None:
         """See :meth:`DataSet.camera`."""
         if not any(package == "camera" for package, _ in self._folders):
             return None
         height, width = image_size(self.image(id))
-        _, *lens = self._lens(id)
-        return Pinhole(width, height, *lens)
+        return pinhole(self._lens(id)[1], width, height, self._calibration(id), SIZE)
 
     def _calibration(self, id: FrameId) -> Path:
         """Of the frame, else of the nearest one of its sequence."""
         path = self._file("camera", id, ".json")
         if path.is_file():
             return path
-        others = path.parent.glob(f"{Path(id.sequence).name}_*_camera.json")
+
+        def index() -> dict[str, list[Path]]:
+            by_sequence: dict[str, list[Path]] = {}
+            for other in visible(path.parent, "*_camera.json"):
+                by_sequence.setdefault(other.name.rpartition("_camera")[0].rpartition("_")[0], []).append(other)
+            return by_sequence
+
+        others = self._once(("calibrations", path.parent), index).get(Path(id.sequence).name, [])
         return min(others, key=lambda other: abs(int(other.name.split("_")[-2]) - id.number), default=path)
 
-    def _lens(self, id: FrameId) -> tuple[float, ...]:
-        """Baseline in m, and fx, fy, u0, v0 in pixels."""
+    def _lens(self, id: FrameId) -> tuple[float, np.ndarray]:
+        """Baseline in m, and (3, 3) in pixels."""
         path = self._calibration(id)
         if not path.is_file():
             raise InputError(f"{path}: no such file; camera_trainvaltest.zip holds it")
         values = read_json(path)
         try:
-            lens = (float(values["intrinsic"][key]) for key in ("fx", "fy", "u0", "v0"))
-            return float(values["extrinsic"]["baseline"]), *lens
+            fx, fy, u0, v0 = (float(values["intrinsic"][key]) for key in ("fx", "fy", "u0", "v0"))
+            return float(values["extrinsic"]["baseline"]), np.array([[fx, 0, u0], [0, fy, v0], [0, 0, 1]])
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{path}: should hold extrinsic.baseline and intrinsic.fx, fy, u0 and v0") from None
 
@@ -217,7 +232,7 @@ class CityscapesLayout(Layout):
 
     def mounts(self) -> Mapping[str, Mount]:
         """The left (reference) and the right camera, of 2048x1024."""
-        camera = Pinhole(2048, 1024, 2262.52, 2265.3017905988554, 1096.98, 513.137)
+        camera = Pinhole(*SIZE, 2262.52, 2265.3017905988554, 1096.98, 513.137)
         yaw, pitch, roll = (
             axis_angle_to_matrix(EXTRINSIC[angle] * np.array(axis))
             for angle, axis in (("yaw", (0.0, 0.0, 1.0)), ("pitch", (0.0, 1.0, 0.0)), ("roll", (1.0, 0.0, 0.0)))

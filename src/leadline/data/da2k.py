@@ -33,6 +33,7 @@ class Da2k(DataSet):
     licence = "cc-by-nc-4.0 (annotations); images have their own"
     splits = {"all": "every image of annotations.json"}
     truths = {NONE: "no depth, only which of two points is nearer"}
+    film = False
     tree = {"annotations.json": "pairs of points by image", "**/*.*": "images"}
 
     @cached_property
@@ -54,11 +55,6 @@ class Da2k(DataSet):
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
         return self.root / id.sequence
-
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """None: these are photographs."""
-        del id, offset
-        return None
 
     def pairs(self, id: FrameId) -> list[Pair]:
         """The pairs of points of an image."""

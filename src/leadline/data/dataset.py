@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from leadline.camera import Camera
-from leadline.data.images import Images
+from leadline.data.images import Images, numbered_images
 from leadline.data.lists import FrameId, digest, read_list, shipped
-from leadline.depth import DepthMap
+from leadline.depth import DepthMap, Kind
 from leadline.discover import find
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.frame import Clip, Frame
+from leadline.io.images import image_size
 from leadline.rig import Rig
+
+T = TypeVar("T")
 
 #: The truth that is none: images without depth, for training that needs none.
 NONE = "none"
@@ -38,14 +42,14 @@ class DataSet(Images, ABC):
         truth: which depth, a name of :attr:`truths`, by default the first; ``none`` reads no depth.
         mask: pixels that carry picture, see ``leadline.data.images.open_mask``.
         drop_highlights: leave out wet highlights too, for endoscopy.
-        every: use one in so many frames.
+        every: use one in so many frames; of what several cameras took at one instant all or nothing.
 
     Attributes:
         ids: of the frames of the split, in order.
 
     Raises:
-        ConfigError: there is no such split or truth.
-        InputError: the folder holds no frame of the split; the message says what was expected.
+        ConfigError: there is no such split or truth, or ``every`` is less than 1.
+        InputError: the folder holds no frame of the split, or one twice; the message says what was expected.
     """
 
     #: What the command line calls it.
@@ -58,9 +62,14 @@ class DataSet(Images, ABC):
     splits: ClassVar[Mapping[str, str]]
     #: Splits whose list is not shipped: where to get it, which is put to ``ROOT/splits/SPLIT.txt``.
     elsewhere: ClassVar[Mapping[str, str]] = {}
+    #: How many frames splits have in a complete download, where that is known.
+    counts: ClassVar[Mapping[str, int]] = {}
+    #: Whether frames that follow each other in number follow each other in time.
+    film: ClassVar[bool] = True
     #: Kinds of true depth, and in a line what they are; the first is used where none is named.
     truths: ClassVar[Mapping[str, str]]
-    #: Globs of the files expected below the root, and in a few words what they are; what fits none is surprising.
+    #: Globs of the files expected below the root, and in a few words what they are; what fits none is surprising. Lists
+    #: of frames, ``splits/*.txt``, always fit.
     tree: ClassVar[Mapping[str, str]]
 
     def __init__(
@@ -73,16 +82,24 @@ class DataSet(Images, ABC):
         every: int = 1,
     ) -> None:
         self.root = Path(root)
+        self._known: dict[Hashable, Any] = {}
+        if every < 1:
+            raise ConfigError(f"every: one in {every} frames cannot be used; 1 uses all")
         if not self.root.is_dir():
             raise InputError(f"{root}: no such folder")
         self.split = split or next(iter(self.splits))
         self.truth = self._one_of("truth", truth or next(iter(self.truths)), [*self.truths, NONE])
-        self.ids = self._listed()[:: max(1, every)]
+        listed = self._listed()
+        self._available = len(listed)
+        self.ids = _thinned(listed, every)
         if not self.ids:
             raise InputError(
                 f"{root}: holds no frame of {self.name}, split {self.split}; expected are files such as "
                 f"{next(iter(self.tree))}; see leadline data check {self.name} {root}"
             )
+        if self.split not in self.elsewhere and len(set(listed)) < len(listed):  # public lists are taken as they are
+            [(id, times)] = Counter(listed).most_common(1)
+            raise InputError(f"{root}: frame {id} is there {times} times in split {self.split}; it should be once")
         super().__init__([self.image(id) for id in self.ids], mask, drop_highlights)
 
     @abstractmethod
@@ -134,9 +151,19 @@ class DataSet(Images, ABC):
         del id
         return {}
 
+    def needs(self, id: FrameId) -> list[Path]:
+        """Files that have to be there for a frame beside its image, such as its calibration, but not for its depth."""
+        del id
+        return []
+
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """Files that have to be there for the depth of a frame by :attr:`truth`; none where it has none."""
+        del id
+        return []
+
     def files(self, id: FrameId) -> list[Path]:
-        """Every file that has to be there for a frame, those of its depth by :attr:`truth` included."""
-        return [self.image(id)]
+        """Every file that has to be there for a frame, its image first."""
+        return [self.image(id), *self.needs(id), *([] if self.truth == NONE else self.depth_files(id))]
 
     def parse(self, line: str) -> FrameId:
         """The frame that a line of a list means, as the field writes lists for this data set.
@@ -148,6 +175,8 @@ class DataSet(Images, ABC):
 
     def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
         """The frame so many later (or, below 0, earlier) from the same camera; None where there is none."""
+        if not offset or not self.film:
+            return None if offset else id
         other = replace(id, number=id.number + offset)
         return other if other.number >= 0 and self.image(other).is_file() else None
 
@@ -155,12 +184,21 @@ class DataSet(Images, ABC):
         """Any frame, of the split or not.
 
         Raises:
-            InputError: a file is missing or wrong.
+            InputError: a file is missing or wrong, or image, camera and depth are not of one size.
         """
-        camera = self.camera(id)
+        image, camera = self.image(id), self.camera(id)
         depth = None if self.truth == NONE else self.depth(id)
+        height, width = image_size(image)
+        sizes = {} if depth is None else {"depth": depth.shape}
+        sizes |= {} if camera is None else {"calibration": (camera.height, camera.width)}
+        for what, size in sizes.items():
+            if size != (height, width):
+                raise InputError(
+                    f"{image}: is {width}x{height} but its {what} is of {size[1]}x{size[0]}; use the images as they "
+                    "were downloaded, they are resized after loading"
+                )
         return self._framed(
-            self.image(id),
+            image,
             sequence="/".join(part for part in (id.sequence, id.camera) if part),
             name=f"{id.number:06d}",
             depth=None if depth is None else replace(depth, camera=camera),
@@ -200,6 +238,12 @@ class DataSet(Images, ABC):
     def digest(self) -> str:
         """Of the frames and their order, 16 hexadecimal digits: two results are comparable where it agrees."""
         return digest(self.ids)
+
+    @property
+    def incomplete(self) -> str:
+        """What is missing of a split whose frames were counted, as ``4 of 134 frames of split test``, else ''."""
+        count = self.counts.get(self.split, 0)
+        return f"{self._available} of {count} frames of split {self.split}" if self._available < count else ""
 
     def describe(self) -> str:
         """Which frames they are."""
@@ -250,9 +294,29 @@ class DataSet(Images, ABC):
                     raise InputError(f"{file}: line {number}, '{line[:80]}': {error}") from None
         return ids
 
+    def _once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives; it is asked once for every key, more often only by threads that come at once."""
+        return self._known[key] if key in self._known else self._known.setdefault(key, make())
+
+    def _images_in(self, folder: Path, prefix: str = "", ending: str = "") -> dict[int, Path]:
+        """See :func:`~leadline.data.images.numbered_images`; each folder is listed once."""
+        return self._once((folder, prefix, ending), lambda: numbered_images(folder, prefix, ending))
+
     def _shipped(self, split: str) -> list[FrameId]:
         """The frames of a split whose list comes with leadline, as ``data/splits/NAME-SPLIT.txt``."""
         return read_list(shipped(f"{self.name}-{split}"))
+
+
+def metric(values: np.ndarray, unit: str, valid: np.ndarray | None = None) -> DepthMap:
+    """The map of z-depths (H, W) in ``unit``; valid are those above 0, where ``valid`` allows."""
+    return DepthMap(values, Kind("depth", "nothing"), unit, valid)  # type: ignore[arg-type]
+
+
+def _thinned(ids: list[FrameId], every: int) -> list[FrameId]:
+    """One in so many instants, with all their cameras."""
+    instants = list(dict.fromkeys((id.sequence, id.number) for id in ids))
+    chosen = set(instants[::every])
+    return [id for id in ids if (id.sequence, id.number) in chosen]
 
 
 def datasets() -> dict[str, type[DataSet]]:

@@ -25,12 +25,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from leadline.camera import Pinhole
-from leadline.data.dataset import NONE, DataSet
+from leadline.data.dataset import NONE, DataSet, metric
+from leadline.data.images import own_name
 from leadline.data.layout import Layout, known
 from leadline.data.lidar import kept, project
 from leadline.data.lists import FrameId
 from leadline.data.transforms import nearest_pixels
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import (
@@ -102,8 +103,8 @@ class Ddad(DataSet):
 
     The folder holds ``ddad.json`` (or ``scene_dataset*.json``), or a folder that holds it, or scenes alone, or is a
     scene; without the list of splits there is only ``all``. Names of files, times and poses are taken from the JSON
-    files. A frame's number is that of its sample in the scene, in the order of time; frames of a split go instant by
-    instant, each with its cameras in the order of their names.
+    files. A sequence is called like its scene's folder; a frame's number is that of its sample in the scene, in the
+    order of time; frames of a split go instant by instant, each with its cameras in the order of their names.
 
     Ground truth is made as DGP's ``generate_depth_map`` makes it, which VFDepth and SurroundDepth evaluate with: lidar
     to world at the lidar's time, world to camera at the camera's, whole pixels by cutting off. Where points fall
@@ -123,6 +124,7 @@ class Ddad(DataSet):
         "train": "the scenes of split 0 in ddad.json: 150 scenes, 12,650 instants of 6 cameras",
         "all": "every scene there is",
     }
+    counts = {"val": 6 * 3950, "train": 6 * 12650}
     truths = {"lidar": "z-depth of the lidars' points, sparse, up to 250 m"}
     tree = {
         "**/rgb/CAMERA_*/*.*": "images, PNG or JPEG",
@@ -138,21 +140,21 @@ class Ddad(DataSet):
         "**/README*": "(optional)",
     }
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        #: Those read so far, by the sequence's name.
+        self._scenes: dict[str, _Scene] = {}
+        super().__init__(*arguments, **options)
+
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
         return [
             FrameId(sequence, number, camera)
-            for sequence in self._read(self._found() if split == "all" else self._of_split(split))
+            for sequence in self._read(self._scene_files() if split == "all" else self._of_split(split))
             for number, sample in enumerate(self._scenes[sequence].samples)
             for camera in sample.cameras
         ]
 
-    @cached_property
-    def _scenes(self) -> dict[str, _Scene]:
-        """Of the sequences read so far."""
-        return {}
-
-    def _found(self) -> list[Path]:
+    def _scene_files(self) -> list[Path]:
         paths = sorted(path for depth in ("", "*/", "*/*/") for path in self.root.glob(f"{depth}scene_*.json"))
         scenes = [path for path in paths if re.fullmatch(r"scene_[0-9a-f]+\.json", path.name)]
         return list({path.parent: path for path in reversed(scenes)}.values())[::-1]  # one a folder
@@ -172,8 +174,7 @@ class Ddad(DataSet):
         names = []
         for path in paths:
             folder = path.parent
-            name = self.root.resolve().name if folder == self.root else folder.relative_to(self.root).as_posix()
-            names.append(name)
+            names.append(name := own_name(folder))
             if name not in self._scenes:
                 self._scenes[name] = _Scene(folder, _samples(path))
         return names
@@ -190,7 +191,7 @@ class Ddad(DataSet):
         """By the names of their images."""
         return {
             Path(datum.file).stem: FrameId(sequence, number)
-            for sequence in self._read(self._found())
+            for sequence in self._read(self._scene_files())
             for number, sample in enumerate(self._scenes[sequence].samples)
             for datum in sample.cameras.values()
         }
@@ -217,11 +218,13 @@ class Ddad(DataSet):
         """See :meth:`DataSet.image`."""
         return self._scene(id).folder / self._datum(id).file
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        files = [self.image(id), self._calibration_file(id)]
-        lidar = next(iter(self._sample(id).lidars.values()), None)
-        return files if lidar is None or self.truth == NONE else [*files, self._scene(id).folder / lidar.file]
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
+        return [self._calibration_file(id)]
+
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._scene(id).folder / lidar.file for lidar in self._sample(id).lidars.values()][:1]
 
     def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
         """See :meth:`DataSet.neighbour`."""
@@ -233,23 +236,13 @@ class Ddad(DataSet):
     def _calibration_file(self, id: FrameId) -> Path:
         return self._scene(id).folder / "calibration" / f"{self._sample(id).calibration}.json"
 
-    @cached_property
-    def _calibrations(self) -> dict[Path, dict[str, tuple[dict[str, float], np.ndarray]]]:
-        """Intrinsics and sensor-to-vehicle by the names of the sensors, of the files read so far."""
-        return {}
-
     def _calibration(self, id: FrameId, sensor: str) -> tuple[dict[str, float], np.ndarray]:
+        """Intrinsics and sensor-to-vehicle."""
         file = self._calibration_file(id)
-        if file not in self._calibrations:
-            content = read_json(file)
-            try:
-                rows = zip(content["names"], content["intrinsics"], content["extrinsics"], strict=True)
-                self._calibrations[file] = {name: (lens, _matrix(_numbers(place))) for name, lens, place in rows}
-            except (KeyError, TypeError, ValueError):
-                raise InputError(f"{file}: is not a calibration: lists names, intrinsics, extrinsics") from None
-        if sensor not in self._calibrations[file]:
-            raise InputError(f"{file}: does not have {sensor}, only {', '.join(self._calibrations[file])}")
-        return self._calibrations[file][sensor]
+        sensors = self._once(file, lambda: _sensors(file))
+        if sensor not in sensors:
+            raise InputError(f"{file}: does not have {sensor}, only {', '.join(sensors)}")
+        return sensors[sensor]
 
     def camera(self, id: FrameId) -> Pinhole:
         """See :meth:`DataSet.camera`."""
@@ -300,7 +293,7 @@ class Ddad(DataSet):
         motion = relative(_matrix(lidar.pose), self.pose(id))
         about = f"ddad {cut} {motion.tolist()}"
         values = kept([file], about, lambda: project(_points(file)[:, :3], motion, cut))
-        return DepthMap(values, Kind("depth", "nothing"), "m", values > 0)
+        return metric(values, "m")
 
     def rig(self, indices: Sequence[int]) -> Rig:
         """See :meth:`DataSet.rig`; with the vehicle's pose when the lidar measured, and, unless truth is none, its
@@ -314,6 +307,16 @@ class Ddad(DataSet):
             points = _points(self._scene(id).folder / lidar.file).astype(np.float32)
             return replace(rig, pose=body, sweep=Sweep(points[:, :3], points[:, 3], np.zeros(len(points), int), pose))
         return replace(rig, pose=self.pose(id) @ invert(self._calibration(id, id.camera)[1]))
+
+
+def _sensors(path: Path) -> dict[str, tuple[dict[str, float], np.ndarray]]:
+    """What a file of calibration holds: intrinsics and sensor-to-vehicle, by the names of the sensors."""
+    content = read_json(path)
+    try:
+        rows = zip(content["names"], content["intrinsics"], content["extrinsics"], strict=True)
+        return {name: (lens, _matrix(_numbers(place))) for name, lens, place in rows}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: is not a calibration: lists names, intrinsics, extrinsics") from None
 
 
 def _samples(path: Path) -> list[_Sample]:

@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import visible
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.io.depth_files import read_depth
 from leadline.io.images import image_size
@@ -38,13 +39,14 @@ class Diode(DataSet):
         "train": "the training crops",
         "all": "every crop there is",
     }
+    counts = {"val": 771, "val-indoor": 325, "val-outdoor": 446, "train": 25458}
+    film = False
     truths = {"laser": "z-depth of a laser scanner"}
     tree = {
         "**/scan_?????/*_???_???.png": "colour images",
         "**/scan_?????/*_depth.npy": "depth, (H, W, 1) floating point, m",
         "**/scan_?????/*_depth_mask.npy": "1 where depth is known",
         "**/scan_?????/*_normal.npy": "surface normals (optional)",
-        "splits/*.txt": "lists of frames (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
@@ -54,7 +56,7 @@ class Diode(DataSet):
             FrameId(scan, 1000 * int(path.stem[-7:-4]) + int(path.stem[-3:]))
             for scan, folder in self._scans.items()
             if part in ("all", self._part(folder)) and scan.startswith(PLACES.get(place, ""))
-            for path in sorted(folder.glob("*.png"))
+            for path in visible(folder, "*_???_???.png")
         ]
 
     @cached_property
@@ -79,12 +81,10 @@ class Diode(DataSet):
             raise InputError("is not indoors/scene_00021/scan_00189/00021_00189_indoors_200_010.png")
         return FrameId("/".join(path.parts[-4:-1]), 1000 * int(angles[0]) + int(angles[1]))
 
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """None but the frame itself: crops are not a film."""
-        return None if offset else id
-
     def _file(self, id: FrameId, ending: str) -> Path:
         folder = self._scans.get(id.sequence, self.root / "val" / id.sequence)
+        if id.sequence.count("/") != 2:
+            raise InputError(f"{self.root}: frame {id} is not of a scan such as indoors/scene_00021/scan_00189")
         place, scene, scan = id.sequence.split("/")
         first, second = divmod(id.number, 1000)
         return folder / f"{scene[-5:]}_{scan[-5:]}_{place}_{first:03d}_{second:03d}{ending}"
@@ -93,17 +93,18 @@ class Diode(DataSet):
         """See :meth:`DataSet.image`."""
         return self._file(id, ".png")
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id), self._file(id, "_depth.npy"), self._file(id, "_depth_mask.npy")]
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._file(id, "_depth.npy"), self._file(id, "_depth_mask.npy")]
 
     def depth(self, id: FrameId) -> DepthMap:
         """In m."""
-        values, valid, _ = read_depth(self._file(id, "_depth.npy"))
-        mask, _, _ = read_depth(self._file(id, "_depth_mask.npy"), scale=1)
+        depth_file, mask_file = self.depth_files(id)
+        values, valid, _ = read_depth(depth_file)
+        mask, _, _ = read_depth(mask_file, scale=1)
         if mask.shape != values.shape:
-            raise InputError(f"{self._file(id, '_depth_mask.npy')}: is {mask.shape} but the depth is {values.shape}")
-        return DepthMap(values, Kind("depth", "nothing"), "m", valid & (mask > 0))
+            raise InputError(f"{mask_file}: is {mask.shape} but the depth is {values.shape}")
+        return metric(values, "m", valid & (mask > 0))
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`: the published one, for every crop."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from leadline.data.colmap import read_images
-from leadline.data.dataset import DataSet
+from leadline.data.dataset import DataSet, metric
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
-from leadline.io.images import image_size
+from leadline.geometry.poses import axis_angle_to_matrix, compose
+from leadline.io.images import opening
 
 #: The scenes with ground truth.
 TRAINING = (
     "courtyard", "delivery_area", "electro", "facade", "kicker", "meadow", "office", "pipes", "playground", "relief",
     "relief_2", "terrace", "terrains",
 )  # fmt: skip
+
+#: Quarter turns to the left that EXIF's orientations ask for; a camera's axes then turn by as many about z.
+TURNS = {3: 2, 6: 3, 8: 1}
+QUARTER = np.array([0.0, 0.0, np.pi / 2])
 
 
 class Eth3d(DataSet):
@@ -30,7 +36,8 @@ class Eth3d(DataSet):
     photograph's; photographs next to each other in number may be far apart.
 
     No camera: the photographs are distorted by COLMAP's THIN_PRISM_FISHEYE, which no model here can express, and the
-    undistorted ones have no depth. Poses come from ``dslr_calibration_jpg``, where it is there.
+    undistorted ones have no depth. Poses come from ``dslr_calibration_jpg``, where it is there. Depth and poses are of
+    photographs as they are stored; where EXIF turns one upright, they are turned with it.
     """
 
     name = "eth3d"
@@ -41,6 +48,7 @@ class Eth3d(DataSet):
         "train": "the same, as ETH3D calls them",
         "all": "every photograph there is",
     }
+    counts = {"marigold": 454, "train": 454}
     truths = {"laser": "z-depth of laser scans, rendered into the distorted photographs"}
     tree = {
         "**/images/dslr_images/*.JPG": "photographs",
@@ -51,20 +59,19 @@ class Eth3d(DataSet):
         "**/*scan_*/*": "laser scans (optional)",
         "**/masks_for_*/**": "masks of photographs and scans (optional)",
         "**/occlusion/**": "meshes that hide what lies behind them (optional)",
-        "splits/*.txt": "lists of frames (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
         return [
-            FrameId(scene, int(path.stem.removeprefix("DSC_")))
-            for scene, folder in self._found["images"].items()
+            FrameId(scene, number)
+            for scene, folder in self._folders["images"].items()
             if split == "all" or scene in TRAINING
-            for path in sorted(folder.glob("DSC_*.JPG"))
+            for number in self._images_in(folder, "DSC_")
         ]
 
     @cached_property
-    def _found(self) -> dict[str, dict[str, Path]]:
+    def _folders(self) -> dict[str, dict[str, Path]]:
         """The folders of photographs (``images``), of depth and of calibration, each by scene."""
         kinds = {
             "images": "images/dslr_images",
@@ -89,44 +96,44 @@ class Eth3d(DataSet):
         return FrameId(parts[-4], int(digits))
 
     def _file(self, id: FrameId, what: str, below: str) -> Path:
-        folder = self._found[what].get(id.sequence, self.root / id.sequence / below)
+        folder = self._folders[what].get(id.sequence, self.root / id.sequence / below)
         return folder / f"DSC_{id.number:04d}.JPG"
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._file(id, "images", "images/dslr_images")
+        missing = self._file(id, "images", "images/dslr_images")
+        return self._images_in(missing.parent, "DSC_").get(id.number, missing)
 
-    def _depth(self, id: FrameId) -> Path:
-        return self._file(id, "depth", "ground_truth_depth/dslr_images")
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        measured = id.sequence in TRAINING or id.sequence in self._folders["depth"]
+        return [self._file(id, "depth", "ground_truth_depth/dslr_images")] if measured else []
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id), *([self._depth(id)] if self._measured(id) else [])]
-
-    def _measured(self, id: FrameId) -> bool:
-        return id.sequence in TRAINING or id.sequence in self._found["depth"]
+    def _stored(self, id: FrameId) -> tuple[int, int, int]:
+        """Height and width of a photograph as it is stored, and the quarter turns to the left that make it upright."""
+        with opening(self.image(id)) as image:
+            orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+            return image.height, image.width, TURNS.get(orientation, 0)
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In m; None in test scenes."""
-        if not self._measured(id):
+        files = self.depth_files(id)
+        if not files:
             return None
-        height, width = image_size(self.image(id))
-        file = self._depth(id)
+        [file], (height, width, turns) = files, self._stored(id)
         try:
             values = np.fromfile(file, "<f4")
         except FileNotFoundError:
             raise InputError(f"{file}: no such file; it is in the archive {id.sequence}_dslr_depth.7z") from None
         if values.size != height * width:
             raise InputError(f"{file}: holds {values.size} numbers, not the {width}x{height} of its photograph")
-        return DepthMap(values.reshape(height, width), Kind("depth", "nothing"), "m")
+        return metric(np.rot90(values.reshape(height, width), turns), "m")
 
     def pose(self, id: FrameId) -> np.ndarray | None:
         """See :meth:`DataSet.pose`."""
-        folder = self._found["calibration"].get(id.sequence)
-        return None if folder is None else _poses(folder).get(self.image(id).name)
-
-
-@lru_cache(maxsize=32)
-def _poses(folder: Path) -> dict[str, np.ndarray]:
-    """The poses of a scene, by the names of its photographs."""
-    return {Path(image.name).name: image.pose for image in read_images(folder)}
+        folder = self._folders["calibration"].get(id.sequence)
+        if folder is None:
+            return None
+        poses = self._once(folder, lambda: {Path(image.name).name: image.pose for image in read_images(folder)})
+        pose, turns = poses.get(self.image(id).name), self._stored(id)[2]
+        return None if pose is None else pose @ compose(axis_angle_to_matrix(turns * QUARTER), np.zeros(3))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from leadline.camera import Camera
+from leadline.data.cameras import fitted
 from leadline.data.dataset import NONE, DataSet
-from leadline.data.images import Images
+from leadline.data.images import Images, visible
 from leadline.data.lists import FrameId, digest
 from leadline.data.transforms import nearest_pixels
 from leadline.depth import DepthMap, Kind, check_unit
@@ -163,9 +164,9 @@ class Folder(DataSet):
         """See :meth:`DataSet.image`."""
         return self._pictures[self._name(id)]
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id)] + ([] if self.truth == NONE else [self._truths[self._name(id)]])
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._truths[self._name(id)]]
 
     def depth(self, id: FrameId) -> DepthMap:
         """See :meth:`DataSet.depth`; resized to the image where sizes differ."""
@@ -175,7 +176,9 @@ class Folder(DataSet):
         """The depth of a frame, with its camera where one is known."""
         path = self._truths[self._name(id)]
         truth = self.format.read(path)
-        camera = self._given(height, width) or _fitted(truth.camera, width, height, path)
+        camera = self._given(height, width)
+        if camera is None and truth.camera is not None:
+            camera = fitted(truth.camera, width, height, path)
         # Nearest, not interpolated: values between two surfaces exist on neither.
         pick = nearest_pixels(truth.shape, (height, width))
         return DepthMap(truth.values[pick], truth.kind, truth.unit, truth.valid[pick], camera)
@@ -305,13 +308,6 @@ BESIDE: dict[str, tuple[Collection[str], Callable[[Path], np.ndarray]]] = {
 }
 
 
-def _fitted(camera: Camera | None, width: int, height: int, path: Path) -> Camera | None:
-    try:
-        return camera.fit(width, height) if camera else None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True, poses: bool = False) -> list[str]:
     """Write frames as :class:`Folder` reads them: ``images/NAME.png`` and ``depths/NAME.png``, NAME ``SEQUENCE-FRAME``.
 
@@ -380,7 +376,7 @@ def _matching(root: Path, pattern: str, suffixes: Collection[str]) -> dict[str, 
     """Files of ``root`` by what stands for the ``*`` of the pattern."""
     before, _, after = Path(pattern).name.partition("*")
     found = {}
-    for path in root.glob(pattern):
+    for path in visible(root, pattern):
         if path.suffix.lower() in suffixes and path.is_file():
             name = path.name.removeprefix(before)
             exact = after and name.endswith(after) and "*" not in after

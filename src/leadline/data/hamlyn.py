@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import NONE, DataSet
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
 from leadline.data.layout import Layout, codes, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.geometry.poses import compose
 from leadline.io.atomic import write_numbers
@@ -56,7 +56,7 @@ class Hamlyn(DataSet):
         "rectified??/image02/*": "right images",
         "rectified??/depth01/*.png": "depth of the left, 16 bits, mm; 0 unknown",
         "rectified??/depth02/*.png": "depth of the right (optional)",
-        "rectified??/intrinsics.txt": "3x4, of both",
+        "rectified??/intrinsics.txt": "camera matrix of both, three rows of four or three numbers",
     }
 
     def frames(self, split: str) -> list[FrameId]:
@@ -73,23 +73,8 @@ class Hamlyn(DataSet):
             for name in found
             if name in wanted
             for camera in cameras
-            for number in sorted(self._images(name, camera))
+            for number in self._images_in(self.root / name / f"image{EYES[camera]}")
         ]
-
-    @cached_property
-    def _listed_images(self) -> dict[tuple[str, str], dict[int, Path]]:
-        return {}
-
-    def _images(self, sequence: str, camera: str) -> dict[int, Path]:
-        """Images of a camera by their numbers."""
-        if (sequence, camera) not in self._listed_images:
-            folder = self.root / sequence / f"image{EYES[camera]}"
-            self._listed_images[sequence, camera] = {
-                int(path.stem): path
-                for path in folder.glob("??????????.*")
-                if path.suffix in (".jpg", ".png") and path.stem.isdigit()
-            }
-        return self._listed_images[sequence, camera]
 
     def parse(self, line: str) -> FrameId:
         """``rectified01/image01/0000000000.jpg`` or ``rectified01 0 l``."""
@@ -100,25 +85,24 @@ class Hamlyn(DataSet):
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        missing = self.root / id.sequence / f"image{EYES[id.camera]}" / f"{id.number:010d}.jpg"
-        return self._images(id.sequence, id.camera).get(id.number, missing)
+        folder = self.root / id.sequence / f"image{EYES[id.camera]}"
+        return self._images_in(folder).get(id.number, folder / f"{id.number:010d}.jpg")
 
     def _depth_file(self, id: FrameId) -> Path:
         return self.root / id.sequence / f"depth{EYES[id.camera]}" / f"{id.number:010d}.png"
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        needed = [self.image(id), self.root / id.sequence / "intrinsics.txt"]
-        return needed if self.truth == NONE or self._unmeasured(id) else [*needed, self._depth_file(id)]
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
+        return [self.root / id.sequence / "intrinsics.txt"]
 
-    def _unmeasured(self, id: FrameId) -> bool:
-        return id.camera == "right" and not self._depth_file(id).parent.is_dir()
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        file = self._depth_file(id)
+        return [] if id.camera == "right" and not file.parent.is_dir() else [file]
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In mm; None on the right where that side has no depth."""
-        if self._unmeasured(id):
-            return None
-        return DepthMap(read_raster(self._depth_file(id)).astype(np.float32), Kind("depth", "nothing"), "mm")
+        return metric(read_raster(self._depth_file(id)).astype(np.float32), "mm") if self.depth_files(id) else None
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`."""
@@ -127,9 +111,7 @@ class Hamlyn(DataSet):
         numbers = read_numbers(file)
         if numbers.size not in (9, 12):
             raise InputError(f"{file}: holds {numbers.size} numbers, not a camera matrix of 3x4 or 3x3")
-        matrix = numbers.reshape(3, -1)
-        fx, fy, cx, cy = (float(matrix[place]) for place in ((0, 0), (1, 1), (0, 2), (1, 2)))
-        return Pinhole(width, height, fx, fy, cx, cy)
+        return pinhole(numbers.reshape(3, -1), width, height, file)
 
     def time(self, id: FrameId) -> float:
         """At 25 frames a second."""

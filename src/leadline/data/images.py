@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -101,3 +103,43 @@ def open_mask(spec: str, paths: Sequence[Path]) -> np.ndarray | None:
         return None
     area = valid_area((read_image(path) / 255).astype(np.float32) for path in chosen)
     return None if area.all() else area
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """What a glob finds below a folder, by name, but hidden files: macOS puts a ``._NAME`` beside every other."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def numbered_images(folder: Path, prefix: str = "", ending: str = "") -> dict[int, Path]:
+    """The PNG and JPEG images of a folder by their numbers, in order; where one is there as both, the PNG.
+
+    Args:
+        folder: it may be missing.
+        prefix: what names have before the number.
+        ending: what they have between the number and the suffix.
+    """
+    named = re.compile(rf"{re.escape(prefix)}(\d+){re.escape(ending)}\.(?:png|jpe?g)", re.IGNORECASE)
+    paths = sorted(folder.iterdir(), key=lambda path: path.name.lower()) if folder.is_dir() else []
+    found = {int(match[1]): path for path in paths if (match := named.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below it, each with the names of its files, in order of name.
+
+    Links to folders are followed, but to each folder once; hidden files and folders are left out.
+    """
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        state = Path(folder).stat()
+        if (place := (state.st_dev, state.st_ino)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+
+
+def own_name(folder: Path) -> str:
+    """The name of a folder, also of ``.`` and ``..``; a link has its own."""
+    return Path(os.path.abspath(folder)).name  # noqa: PTH100

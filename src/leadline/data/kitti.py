@@ -21,17 +21,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.cameras import fitted
+from leadline.data.dataset import DataSet, metric
 from leadline.data.layout import Layout, codes, known, z_depth
 from leadline.data.lidar import kept, project, read_points
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.geometry.poses import axis_angle_to_matrix, compose, invert, rate_of_change
 from leadline.io.atomic import write_text, writing
@@ -103,6 +103,8 @@ STATUS = "0 0 4 10 4 4 0"
 #: Folders that people keep KITTI depth's ground truth in, below the root.
 ANNOTATED = ("train", "val", "depth/train", "depth/val", "data_depth_annotated/train", "data_depth_annotated/val",
              "data_depth_annotated", "gt_depth")  # fmt: skip
+#: Frames of which the download has no lidar points.
+BLIND = {("2011_09_26/2011_09_26_drive_0009_sync", number) for number in range(177, 181)}
 #: The day and drive, and what follows, of a line of a list.
 LINE = re.compile(r"(\d{4}_\d\d_\d\d/\w+?_sync)(?:/image_0([23])/data/| +)(\d+)(?:\.\w+)?(?: +([lr23]))?(?: .*)?")
 
@@ -135,6 +137,7 @@ class Kitti(DataSet):
         f"zhou-{part}": f"it is splits/eigen_zhou/{part}_files.txt of github.com/nianticlabs/monodepth2, {count} lines"
         for part, count in (("train", "39,810"), ("val", "4,424"))
     }
+    counts = {"eigen-test": 697, "eigen-improved": 652, "zhou-train": 39810, "zhou-val": 4424}
     truths = {
         "velodyne": "the Eigen split's: lidar points, their distance ahead of the lidar; sparse",
         "lidar": "the same points with their z-depth from the camera; sparse",
@@ -152,7 +155,7 @@ class Kitti(DataSet):
         "*/calib_velo_to_cam.txt": "calibration of the lidar",
         "*/calib_imu_to_velo.txt": "calibration of the GPS/IMU (optional)",
         "**/*_sync/proj_depth/*/image_0[23]/*.png": "ground truth of KITTI depth, 16 bits, m x 256 (optional)",
-        "splits/*.txt": "lists of frames (optional)",
+        "**/depth_selection/**": "what KITTI depth's benchmark validates and tests on (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
@@ -160,15 +163,10 @@ class Kitti(DataSet):
         if split != "all":
             return self._shipped(split)
         return [
-            FrameId(folder.parents[1].relative_to(self.root).as_posix(), int(path.stem), folder.parent.name)
+            FrameId(folder.parents[1].relative_to(self.root).as_posix(), number, folder.parent.name)
             for folder in sorted(self.root.glob("*/*_sync/image_0[23]/data"))
-            for path in sorted(folder.glob(f"*{self._suffix}"))
+            for number in self._images_in(folder)
         ]
-
-    @cached_property
-    def _suffix(self) -> str:
-        first = next(self.root.glob("*/*_sync/image_0[23]/data/*.[pj][np]g"), None)
-        return first.suffix if first else ".png"
 
     def parse(self, line: str) -> FrameId:
         """``DAY/DRIVE 5 l`` (or ``r``), or ``DAY/DRIVE/image_02/data/0000000005.png``, whatever follows."""
@@ -187,66 +185,68 @@ class Kitti(DataSet):
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._file(id, id.camera, self._suffix)
+        missing = self._file(id, id.camera, ".png")
+        return self._images_in(missing.parent).get(id.number, missing)
 
     def _annotated(self, id: FrameId) -> Path:
         """The ground truth of KITTI depth; where the drive is found nowhere, its place as it is downloaded."""
-        drive = Path(id.sequence).name
-        places = [self.root / folder for folder in ANNOTATED]
-        places += [self.root.parent / folder for folder in ANNOTATED if folder.startswith("data_depth")]
-        there = (place / drive for place in [*places, self.root / Path(id.sequence).parent])
-        folder = next((place for place in there if (place / "proj_depth").is_dir()), self.root / "train" / drive)
+        day, _, drive = id.sequence.rpartition("/")
+
+        def find() -> Path:
+            places = [self.root / folder for folder in (*ANNOTATED, day)]
+            places += [self.root.parent / folder for folder in ANNOTATED if folder.startswith("data_depth")]
+            there = (place / drive for place in places)
+            return next((place for place in there if (place / "proj_depth").is_dir()), self.root / "train" / drive)
+
+        folder = self._once(("annotated", drive), find)
         return folder / "proj_depth" / "groundtruth" / id.camera / f"{id.number:010d}.png"
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`; frames that KITTI depth has left out need none of its files."""
-        needed = [self.image(id), self._day(id, "cam_to_cam")]
-        if self.truth in ("velodyne", "lidar"):
-            needed += [self._file(id, "velodyne_points", ".bin"), self._day(id, "velo_to_cam")]
-        elif self.truth == "annotated" and not _left_out(path := self._annotated(id)):
-            needed.append(path)
-        return needed
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
+        return [self._day(id, "cam_to_cam")]
+
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`; none of frames that KITTI depth has left out or the lidar did not see."""
+        if self.truth == "annotated":
+            return [] if _left_out(path := self._annotated(id)) else [path]
+        points = [self._file(id, "velodyne_points", ".bin"), self._day(id, "velo_to_cam")]
+        return [] if (id.sequence, id.number) in BLIND else points
 
     def depth(self, id: FrameId) -> DepthMap | None:
-        """In m; None where KITTI depth has left the frame out."""
+        """In m; None where KITTI depth has left the frame out, or it is one of :data:`BLIND`."""
+        files = self.depth_files(id)
+        if not files:
+            return None
         if self.truth == "annotated":
-            path = self._annotated(id)
-            if _left_out(path):
-                return None
-            return _metres(read_raster(path) / np.float32(256))
-        camera, points = self.camera(id), self._file(id, "velodyne_points", ".bin")
-        ahead = self.truth == "velodyne"
-        return _sparse(
-            points,
+            return metric(read_raster(files[0]) / np.float32(256), "m")
+        return lidar_depth(
+            files[0],
             [self._day(id, "cam_to_cam"), self._day(id, "velo_to_cam")],
             f"{self.name} {self.truth} {id.camera}",
-            camera,
+            self.camera(id),
             lambda: self._to_camera(id),
-            ahead,
+            ahead=self.truth == "velodyne",
         )
 
     def _to_camera(self, id: FrameId) -> np.ndarray:
         """(4, 4) Velodyne to the rectified camera."""
         path = self._day(id, "velo_to_cam")
-        lidar, cameras = _calibration(path), self._day(id, "cam_to_cam")
-        rectified = _calibration(cameras)
-        return _rectify(
-            _entry(rectified, cameras, f"P_rect_{id.camera[-2:]}", 12),
-            _entry(rectified, cameras, "R_rect_00", 9),
+        lidar, cameras = read_calibration(path), self._day(id, "cam_to_cam")
+        rectified = read_calibration(cameras)
+        return to_rectified(
+            entry(rectified, cameras, f"P_rect_{id.camera[-2:]}", 12),
+            entry(rectified, cameras, "R_rect_00", 9),
             _rigid(lidar, path),
         )
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`."""
         path, key = self._day(id, "cam_to_cam"), id.camera[-2:]
-        values = _calibration(path)
-        width, height = (int(side) for side in _entry(values, path, f"S_rect_{key}", 2))
-        camera = _pinhole(_entry(values, path, f"P_rect_{key}", 12), width, height)
+        values = read_calibration(path)
+        width, height = (int(side) for side in entry(values, path, f"S_rect_{key}", 2))
+        camera = one_based(entry(values, path, f"P_rect_{key}", 12), width, height)
         height, width = image_size(self.image(id))
-        try:
-            return camera.fit(width, height)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        return fitted(camera, width, height, path)
 
     def pose(self, id: FrameId) -> np.ndarray | None:
         """Of the rectified camera; None for drives without ``oxts``."""
@@ -261,7 +261,7 @@ class Kitti(DataSet):
         unit = _unit(now, start[0])
         unit[:3, 3] -= _unit(start, start[0])[:3, 3]
         path = self._day(id, "imu_to_velo")
-        return unit @ invert(_rigid(_calibration(path), path)) @ invert(self._to_camera(id))
+        return unit @ invert(_rigid(read_calibration(path), path)) @ invert(self._to_camera(id))
 
     def time(self, id: FrameId) -> float:
         """Since the drive's first image; without ``timestamps.txt`` at 10 frames a second."""
@@ -278,95 +278,12 @@ class Kitti(DataSet):
             ) from None
 
 
-class KittiObject(DataSet):
-    """Images of KITTI's object detection benchmark: ``training`` and ``testing``, each with a calibration per image."""
-
-    name = "kitti-object"
-    source = "KITTI object detection: Geiger et al., CVPR 2012"
-    licence = "CC BY-NC-SA 3.0"
-    splits = {
-        "training": "every left colour image of the training part",
-        "testing": "every left colour image of the testing part",
-        "all": "both",
-    }
-    truths = {"lidar": "z-depth of lidar points; sparse"}
-    tree = {
-        "*ing/image_2/??????.png": "left colour images",
-        "*ing/image_3/??????.png": "right colour images (optional)",
-        "*ing/velodyne/??????.bin": "lidar points",
-        "*ing/calib/??????.txt": "calibration",
-        "training/label_2/??????.txt": "labelled objects (optional)",
-    }
-
-    def frames(self, split: str) -> list[FrameId]:
-        """See :meth:`DataSet.frames`."""
-        return [
-            FrameId(part, int(path.stem), "image_2")
-            for part in (("training", "testing") if split == "all" else (split,))
-            for path in sorted((self.root / part / "image_2").glob("??????.png"))
-        ]
-
-    def parse(self, line: str) -> FrameId:
-        """``000123``, as the field's ``train.txt`` and ``val.txt`` have it; it is of the training part."""
-        if not line.isdigit():
-            raise InputError("is not the number of an image such as 000123")
-        return FrameId("training", int(line), "image_2")
-
-    def _file(self, id: FrameId, what: str, suffix: str) -> Path:
-        return self.root / id.sequence / what / f"{id.number:06d}{suffix}"
-
-    def image(self, id: FrameId) -> Path:
-        """See :meth:`DataSet.image`."""
-        return self._file(id, id.camera, ".png")
-
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        points = [self._file(id, "velodyne", ".bin")] if self.truth == "lidar" else []
-        return [self.image(id), self._file(id, "calib", ".txt"), *points]
-
-    def depth(self, id: FrameId) -> DepthMap:
-        """In m."""
-        path = self._file(id, "calib", ".txt")
-        return _sparse(
-            self._file(id, "velodyne", ".bin"),
-            [path],
-            f"{self.name} {id.camera}",
-            self.camera(id),
-            lambda: self._to_camera(id),
-        )
-
-    def _to_camera(self, id: FrameId) -> np.ndarray:
-        """(4, 4) Velodyne to the rectified camera."""
-        path = self._file(id, "calib", ".txt")
-        values = _calibration(path)
-        lidar = _entry(values, path, "Tr_velo_to_cam", 12).reshape(3, 4)
-        return _rectify(
-            _entry(values, path, f"P{id.camera[-1]}", 12),
-            _entry(values, path, "R0_rect", 9),
-            compose(lidar[:, :3], lidar[:, 3]),
-        )
-
-    def camera(self, id: FrameId) -> Camera:
-        """See :meth:`DataSet.camera`."""
-        path = self._file(id, "calib", ".txt")
-        height, width = image_size(self.image(id))
-        return _pinhole(_entry(_calibration(path), path, f"P{id.camera[-1]}", 12), width, height)
-
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """None: the images are in no order of time."""
-        return id if offset == 0 else None
-
-
 def _left_out(path: Path) -> bool:
     """The drive has ground truth of KITTI depth, this frame has not."""
     return not path.is_file() and path.parent.is_dir()
 
 
-def _metres(values: np.ndarray) -> DepthMap:
-    return DepthMap(values, Kind("depth", "nothing"), "m")
-
-
-def _sparse(
+def lidar_depth(
     points: Path,
     calibration: Sequence[Path],
     about: str,
@@ -374,7 +291,19 @@ def _sparse(
     to_camera: Callable[[], np.ndarray],
     ahead: bool = False,
 ) -> DepthMap:
-    """Lidar points seen by a camera: their z-depth, or how far ahead of the lidar they are."""
+    """Lidar points seen by a camera: their z-depth, or how far ahead of the lidar they are.
+
+    Args:
+        points: file of four float32 numbers a point.
+        calibration: files that ``to_camera`` reads.
+        about: what else it depends on, for the cache.
+        camera: which sees them.
+        to_camera: gives (4, 4) lidar-to-camera; asked where the map is not in the cache.
+        ahead: how far ahead of the lidar, in place of z-depth.
+
+    Raises:
+        InputError: a file is missing or wrong.
+    """
 
     def make() -> np.ndarray:
         seen = read_points(points, 4)[:, :3]
@@ -383,14 +312,19 @@ def _sparse(
         seen = seen[seen[:, 0] >= 0]
         return project(seen, to_camera(), camera, seen[:, 0])
 
-    return _metres(kept([points, *calibration], f"{about} {camera.width}x{camera.height}", make))
+    return metric(kept([points, *calibration], f"{about} {camera.width}x{camera.height}", make), "m")
 
 
-def _calibration(path: Path) -> dict[str, str]:
+def read_calibration(path: Path) -> dict[str, str]:
+    """The lines of a calibration file, by what stands before the colon.
+
+    Raises:
+        InputError: it is missing.
+    """
     return {key.strip(): values for key, _, values in (line.partition(":") for line in read_text(path).splitlines())}
 
 
-def _entry(calibration: Mapping[str, str], path: Path, key: str, count: int) -> np.ndarray:
+def entry(calibration: Mapping[str, str], path: Path, key: str, count: int) -> np.ndarray:
     """The ``count`` numbers of one line.
 
     Raises:
@@ -406,15 +340,16 @@ def _entry(calibration: Mapping[str, str], path: Path, key: str, count: int) -> 
 
 
 def _rigid(calibration: Mapping[str, str], path: Path) -> np.ndarray:
-    return compose(_entry(calibration, path, "R", 9).reshape(3, 3), _entry(calibration, path, "T", 3))
+    return compose(entry(calibration, path, "R", 9).reshape(3, 3), entry(calibration, path, "T", 3))
 
 
-def _pinhole(projection: np.ndarray, width: int, height: int) -> Pinhole:
+def one_based(projection: np.ndarray, width: int, height: int) -> Pinhole:
+    """The camera of 12 numbers, a projection to pixels that are counted from 1."""
     matrix = projection.reshape(3, 4)
     return Pinhole(width, height, *(float(v) for v in (matrix[0, 0], matrix[1, 1], matrix[0, 2] - 1, matrix[1, 2] - 1)))
 
 
-def _rectify(projection: np.ndarray, rotation: np.ndarray, lidar: np.ndarray) -> np.ndarray:
+def to_rectified(projection: np.ndarray, rotation: np.ndarray, lidar: np.ndarray) -> np.ndarray:
     """(4, 4) lidar to a rectified camera, of its projection, camera 0's rectification, and lidar to camera 0."""
     matrix = projection.reshape(3, 4)
     offset = np.linalg.solve(matrix[:, :3], matrix[:, 3])

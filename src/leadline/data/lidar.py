@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from leadline.camera import Camera
 from leadline.errors import InputError
 from leadline.geometry.poses import transform
 from leadline.io.atomic import writing
-from leadline.io.cache import cache_folder
+from leadline.io.cache import cache_folder, cache_key
 
 
 def read_points(path: Path, columns: int) -> np.ndarray:
@@ -74,9 +73,8 @@ def kept(sources: Sequence[Path], about: str, make: Callable[[], np.ndarray]) ->
     Raises:
         InputError: a source is missing, or the cache cannot be written.
     """
-    text = "|".join(f"{path.resolve()} {_state(path)}" for path in sources)
-    key = hashlib.sha256(f"{about}|{text}".encode()).hexdigest()
-    file = cache_folder() / "lidar" / key[:2] / f"{key[2:34]}.npz"
+    key = cache_key(sources, about)
+    file = cache_folder() / "lidar" / key[:2] / f"{key[2:]}.npz"
     try:
         with file.open("rb") as source, np.load(source) as stored:
             values = np.zeros(stored["shape"], np.float32)
@@ -89,11 +87,3 @@ def kept(sources: Sequence[Path], about: str, make: Callable[[], np.ndarray]) ->
     with writing(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, shape=values.shape, places=places.astype(np.uint32), values=values.ravel()[places])
     return values
-
-
-def _state(path: Path) -> str:
-    try:
-        state = path.stat()
-    except OSError:
-        raise InputError(f"{path}: no such file") from None
-    return f"{state.st_size} {state.st_mtime_ns}"

@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.cameras import fitted
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import walk
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import compose
@@ -60,6 +62,8 @@ class Make3D(DataSet):
     source = "Make3D: Saxena, Sun, Ng, PAMI 2009"
     licence = "research only"
     splits = {"test": "134 photographs", "train": "400 photographs", "all": "both"}
+    counts = {"test": 134, "train": 400}
+    film = False
     truths = {"laser": "a grid of 55 x 305 distances, as far as 81 m"}
     tree = {
         "**/*Test*/**/img-*.jpg": "photographs of the test",
@@ -77,11 +81,20 @@ class Make3D(DataSet):
 
     @cached_property
     def _images(self) -> dict[str, Path]:
-        return {path.name[4:-4]: path for path in self.root.glob("**/img-*.jpg")}
+        return self._named("img-", ".jpg")
 
     @cached_property
     def _grids(self) -> dict[str, Path]:
-        return {path.name[15:-4]: path for path in self.root.glob("**/depth_sph_corr-*.mat")}
+        return self._named("depth_sph_corr-", ".mat")
+
+    def _named(self, prefix: str, suffix: str) -> dict[str, Path]:
+        """Files by what their names have between these."""
+        return {
+            name[len(prefix) : -len(suffix)]: folder / name
+            for folder, names in walk(self.root)
+            for name in names
+            if name.startswith(prefix) and name.endswith(suffix)
+        }
 
     def parse(self, line: str) -> FrameId:
         """``img-10.21op2-p-015t000``, with ``.jpg`` and folders or without."""
@@ -97,9 +110,9 @@ class Make3D(DataSet):
     def _laser(self, id: FrameId) -> Path:
         return self._grids.get(id.sequence, self.root / "Gridlaserdata" / f"depth_sph_corr-{id.sequence}.mat")
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id), *([self._laser(id)] if self.truth == "laser" else [])]
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._laser(id)]
 
     def grid(self, id: FrameId) -> np.ndarray:
         """What the laser measured at a frame, as it is stored, without anything left out.
@@ -128,19 +141,12 @@ class Make3D(DataSet):
         height, width = image_size(self.image(id))
         rows, columns = (np.arange(n) * cells // n for n, cells in ((height, ROWS), (width, COLUMNS)))
         values = self.grid(id)[np.ix_(rows, columns)]
-        return DepthMap(values, Kind("depth", "nothing"), "m", values < FAR)
+        return metric(values, "m", values < FAR)
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`."""
         height, width = image_size(self.image(id))
-        try:
-            return CAMERA.fit(width, height)
-        except InputError as error:
-            raise InputError(f"{self.image(id)}: {error}") from None
-
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """None: the photographs are in no order of time."""
-        return id if offset == 0 else None
+        return fitted(CAMERA, width, height, self.image(id))
 
 
 class Make3DLayout(Layout):

@@ -28,11 +28,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import NONE, DataSet
+from leadline.data.dataset import NONE, DataSet, metric
 from leadline.data.layout import Layout, known
 from leadline.data.lidar import kept, project, read_points
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError
 from leadline.geometry.poses import compose, invert, matrix_to_quaternion, quaternion_to_matrix, relative
 from leadline.io.atomic import write_json, writing
@@ -149,6 +149,12 @@ class NuScenes(DataSet):
         "test": "v1.0-test, which has no annotations: 6,008 key frames of 6 cameras",
         "all": "key frames whose image is there, of v1.0-trainval, else v1.0-mini, else v1.0-test",
     }
+    counts = {
+        split: len(RING) * instants
+        for split, instants in {
+            "val": 6019, "train": 28130, "val-vfdepth": 5417, "mini-val": 81, "mini-train": 323, "test": 6008
+        }.items()
+    }  # fmt: skip
     truths = {"lidar": "z-depth of the lidar's points, sparse, of key frames only"}
     tree = {
         "samples/CAM_*/*.jpg": "images of key frames",
@@ -164,6 +170,11 @@ class NuScenes(DataSet):
         "LICENSE*": "(optional)",
         ".v1.0-*.txt": "(optional)",
     }
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        #: What has been read so far, by scene and channel, then by number, in the order of time.
+        self._seen: dict[tuple[str, str], dict[int, _Seen]] = {}
+        super().__init__(*arguments, **options)
 
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
@@ -226,11 +237,6 @@ class NuScenes(DataSet):
             }
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{self._tables}: sensor.json and calibrated_sensor.json do not fit together") from None
-
-    @cached_property
-    def _seen(self) -> dict[tuple[str, str], dict[int, _Seen]]:
-        """By scene and channel, then by number, in the order of time: what has been read so far."""
-        return {}
 
     def _rigs(self, instants: Iterable[FrameId]) -> list[FrameId]:
         """All cameras of some key frames, whose scenes are read."""
@@ -300,13 +306,18 @@ class NuScenes(DataSet):
         """See :meth:`DataSet.image`."""
         return self.root / self._at(id).file
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        lidar = None if self.truth == NONE else self._lidar(id)
-        return [self.image(id)] if lidar is None else [self.image(id), self.root / lidar.file]
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        lidar = self._lidar(id)
+        return [] if lidar is None else [self.root / lidar.file]
 
     def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """See :meth:`DataSet.neighbour`; at 12 Hz."""
+        """See :meth:`DataSet.neighbour`; at 12 Hz.
+
+        Raises:
+            InputError: the frame is not of a scene of the split.
+        """
+        self._at(id)
         numbers = list(self._seen[id.sequence, id.camera])
         place = numbers.index(id.number) + offset
         other = replace(id, number=numbers[place]) if 0 <= place < len(numbers) else None
@@ -351,7 +362,7 @@ class NuScenes(DataSet):
         file, camera, motion = self.root / lidar.file, self.camera(id), relative(_to_world(lidar), self.pose(id))
         about = f"nuscenes {camera} {motion.tolist()}"
         values = kept([file], about, lambda: project(read_points(file, 5)[:, :3], motion, camera))
-        return DepthMap(values, Kind("depth", "nothing"), "m", values > 0)
+        return metric(values, "m")
 
     def rig(self, indices: Sequence[int]) -> Rig:
         """See :meth:`DataSet.rig`; with the car's pose when the lidar measured, and, unless truth is none, its points,

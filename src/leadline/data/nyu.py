@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import visible
 from leadline.data.layout import codes
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError
 from leadline.io.images import image_size, write_image
 from leadline.io.rasters import read_raster, write_raster
@@ -45,6 +46,8 @@ class Nyu(DataSet):
         "train": "the labelled training pictures, 795",
         "all": "both",
     }
+    counts = {"test": 654, "train": 795}
+    film = False
     truths = {
         "raw": "what the Kinect measured, registered to colour",
         "filled": "the same with its holes filled by colourisation",
@@ -55,7 +58,6 @@ class Nyu(DataSet):
         "**/filled_????.png": "depth with its holes filled (optional)",
         "**/sync_depth_?????.png": "measured depth in the layout of BTS, in place of depth_????.png (optional)",
         "*.mat": "the files the pictures were unpacked from (optional)",
-        "splits/*.txt": "lists of frames (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
@@ -70,7 +72,7 @@ class Nyu(DataSet):
         for part in ("train", "test"):
             own = ["*/rgb_*"] if self.root.resolve().name == part else []
             for pattern in (f"{part}/*/rgb_*", f"official_splits/{part}/*/rgb_*", *own):
-                for path in self.root.glob(pattern):
+                for path in visible(self.root, pattern):
                     images[FrameId(part, _number(path.stem.removeprefix("rgb_")))] = path
         return images
 
@@ -83,27 +85,21 @@ class Nyu(DataSet):
             raise InputError("is neither test/SCENE/rgb_0001.png nor SCENE/rgb_00000.jpg")
         return FrameId("train" if "train" in path.parts else "test", _number(digits))
 
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """None but the frame itself: these pictures are not a film."""
-        return None if offset else id
-
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
         return self._images.get(id, self.root / id.sequence / f"rgb_{id.number:04d}.png")
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id), self._depth(id)]
-
-    def _depth(self, id: FrameId) -> Path:
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
         image = self.image(id)
         digits = image.stem.removeprefix("rgb_")
         name = "filled" if self.truth == "filled" else "sync_depth" if len(digits) == 5 else "depth"
-        return image.with_name(f"{name}_{digits}.png")
+        return [image.with_name(f"{name}_{digits}.png")]
 
     def depth(self, id: FrameId) -> DepthMap:
         """In m."""
-        return DepthMap(read_raster(self._depth(id)) / np.float32(1000), Kind("depth", "nothing"), "m")
+        [file] = self.depth_files(id)
+        return metric(read_raster(file) / np.float32(1000), "m")
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`: the published one, for every picture."""

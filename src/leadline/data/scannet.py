@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
 from leadline.data.layout import Layout, codes, known, z_depth
 from leadline.data.lists import FrameId
 from leadline.data.transforms import nearest_pixels
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.io.atomic import write_numbers, write_text
 from leadline.io.images import image_size, opening, write_image
@@ -27,6 +28,8 @@ TOPS = ("scans", "scans_test", "")
 #: Splits that the writer below makes, and what it calls them.
 LISTS = {"reflection": "Reflection", "no-reflection": "NoReflection"}
 
+#: Width and height of colour images.
+SIZE = (1296, 968)
 #: Part of an image that mirrors, glass and highlights cover, from which its triplet is one of reflections.
 REFLECTIVE = 0.05
 #: Least distance in m from a triplet's source cameras to its reference: less and there is no parallax to learn from.
@@ -65,9 +68,10 @@ class ScanNet(DataSet):
             "ask the authors of 3D Distillation (ICCV 2023) for it; a line is SCENE REFERENCE SOURCE SOURCE",
         ),
     }
+    counts = {"marigold": 800}
     truths = {"sensor": "z-depth of the depth camera, at the colour image's size"}
     tree = {
-        "**/scene????_??/color/*.jpg": "colour images",
+        "**/scene????_??/color/*.[pj][np]g": "colour images",
         "**/scene????_??/depth/*.png": "depth, 16 bits, mm; 0 unknown",
         "**/scene????_??/pose/*.txt": "4x4 camera-to-world, m; -inf where tracking was lost (optional)",
         "**/scene????_??/intrinsic/*.txt": "4x4 intrinsics and extrinsics of both cameras (optional)",
@@ -77,7 +81,6 @@ class ScanNet(DataSet):
         "**/scene????_??/instance/*.png": "instances, in scannet_frames_25k (optional)",
         "**/scene????_??/scene????_??*": "what else ScanNet keeps of a scene: .sens, meshes, labels (optional)",
         "scannetv2-labels*.tsv": "names of the classes (optional)",
-        "splits/*.txt": "lists of frames (optional)",
     }
 
     def frames(self, split: str) -> list[FrameId]:
@@ -86,19 +89,16 @@ class ScanNet(DataSet):
             return self._parsed(self.root / "splits" / f"ScanNet-{LISTS[split]}.txt")
         return [
             FrameId(scene, number)
-            for scene, (folder, _, suffix) in self._scenes.items()
+            for scene, folder in self._scenes.items()
             if split == "all" or int(scene[5:9]) >= 707
-            for number in sorted(int(path.stem) for path in (folder / "color").glob(f"*{suffix}"))
+            for number in self._images_in(folder / "color")
         ]
 
     @cached_property
-    def _scenes(self) -> dict[str, tuple[Path, int, str]]:
-        """Of every scene by name: its folder, the digits of its frames' names, and the suffix of its images."""
-        scenes = {}
-        for folder in sorted(path for top in TOPS for path in (self.root / top).glob("scene????_??")):
-            if first := next((folder / "color").glob("[0-9]*"), None):
-                scenes[folder.name] = folder, 6 if len(first.stem) == 6 else 0, first.suffix
-        return scenes
+    def _scenes(self) -> dict[str, Path]:
+        """The folder of every scene, by name."""
+        folders = [path for top in TOPS for path in (self.root / top).glob("scene????_??") if path.is_dir()]
+        return {folder.name: folder for folder in sorted(folders)}
 
     def parse(self, line: str) -> FrameId:
         """``SCENE REFERENCE SOURCE SOURCE``, or ``SCENE/color/NUMBER.jpg`` and whatever follows."""
@@ -110,17 +110,24 @@ class ScanNet(DataSet):
         return FrameId(scene, int(number))
 
     def _file(self, id: FrameId, what: str, suffix: str) -> Path:
-        folder, digits, _ = self._scenes.get(id.sequence) or (self.root / "scans" / id.sequence, 0, "")
-        return folder / what / f"{id.number:0{digits}d}{suffix}"
+        image = self.image(id)
+        return image.parents[1] / what / f"{image.stem}{suffix}"
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._file(id, "color", self._scenes[id.sequence][2] if id.sequence in self._scenes else ".jpg")
+        folder = self._scenes.get(id.sequence, self.root / "scans" / id.sequence) / "color"
+        images = self._images_in(folder)
+        digits = 6 if images and len(next(iter(images.values())).stem) == 6 else 0
+        return images.get(id.number, folder / f"{id.number:0{digits}d}.jpg")
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
         pose = self._file(id, "pose", ".txt")
-        return [self.image(id), self._file(id, "depth", ".png"), *([pose] if pose.parent.is_dir() else [])]
+        return [pose] if pose.parent.is_dir() else []
+
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._file(id, "depth", ".png")]
 
     def _resized(self, id: FrameId, path: Path) -> np.ndarray:
         """The numbers of a raster of the depth camera, at the colour image's size."""
@@ -129,27 +136,22 @@ class ScanNet(DataSet):
 
     def depth(self, id: FrameId) -> DepthMap:
         """In m."""
-        values = self._resized(id, self._file(id, "depth", ".png"))
-        return DepthMap(values / np.float32(1000), Kind("depth", "nothing"), "m")
+        [file] = self.depth_files(id)
+        return metric(self._resized(id, file) / np.float32(1000), "m")
 
     def camera(self, id: FrameId) -> Camera | None:
         """See :meth:`DataSet.camera`.
 
         Raises:
-            InputError: the intrinsics are missing, or of a larger image.
+            InputError: the intrinsics are missing, or of other images.
         """
         folder = self.image(id).parents[1]
         if not (folder / "pose").is_dir():
             return None
         file = folder / "intrinsics_color.txt"
         file = file if file.is_file() else folder / "intrinsic" / "intrinsic_color.txt"
-        (fx, _, cx, _), (_, fy, cy, _), *_ = read_numbers(file, (4, 4)).tolist()
         height, width = image_size(self.image(id))
-        if not (0 < cx < width and 0 < cy < height):
-            raise InputError(
-                f"{file}: is not of the {width}x{height} images; resize the images after loading, not before"
-            )
-        return Pinhole(width, height, fx, fy, cx, cy)
+        return pinhole(read_numbers(file, (4, 4)), width, height, file, SIZE)
 
     def pose(self, id: FrameId) -> np.ndarray | None:
         """See :meth:`DataSet.pose`; None where tracking was lost."""
@@ -193,7 +195,7 @@ class ScanNetLayout(Layout):
     def mounts(self) -> Mapping[str, Mount]:
         """``color`` and ``depth``, with the intrinsics of most scenes."""
         return {
-            "color": Mount(Pinhole(1296, 968, 1169.621094, 1167.105103, 646.295044, 489.927032), np.eye(4)),
+            "color": Mount(Pinhole(*SIZE, 1169.621094, 1167.105103, 646.295044, 489.927032), np.eye(4)),
             "depth": Mount(Pinhole(640, 480, 577.590698, 578.729797, 318.905426, 242.683609), np.eye(4)),
         }
 

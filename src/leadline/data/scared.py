@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import io
-import operator
 import os
 import re
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Any
 
 import numpy as np
 import tifffile
 import yaml
 
 from leadline.camera import Camera, Pinhole, RadialTangential
-from leadline.data.dataset import NONE, DataSet
-from leadline.data.frames_of_videos import unpacked, unpacked_folder
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
 from leadline.data.images import open_mask
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.data.unpacking import UnpackedPaths, members, unpacked, unpacked_folder
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.lift import lift
@@ -39,6 +38,8 @@ from leadline.io.reading import read_json, read_text
 from leadline.io.video import VideoReader, write_video
 from leadline.rig import Mount, Rig
 
+#: Width and height of the images.
+SIZE = (1280, 1024)
 #: Every data set has so many keyframes; the last one comes without a video.
 KEYFRAMES = 5
 #: Frames a second of its videos.
@@ -59,7 +60,8 @@ class Scared(DataSet):
 
     - images: ``image_02/data/%010d.png`` (right: ``image_03``; .jpg too), else ``data/rgb.mp4``;
     - depth: ``scene_points%06d.tiff`` in ``image_02/data/groundtruth``, ``image_02/data/scene_points`` or
-      ``data/scene_points``, left over right or left alone, else ``data/scene_points.tar.gz``;
+      ``data/scene_points``, left over right or left alone (right frames then have no depth), else
+      ``data/scene_points.tar.gz``;
     - poses: ``frame_data%06d.json`` in ``image_02/data/frame_data`` or ``data/frame_data``, else
       ``data/frame_data.tar.gz``; frames have no pose where there is neither.
 
@@ -88,11 +90,11 @@ class Scared(DataSet):
     elsewhere = {
         "af-train": "it is splits/endovis/train_files.txt of github.com/ShuweiShao/AF-SfMLearner, 15351 lines",
     }
+    counts = {"af-test": 551, "af-val": 1705, "af-train": 15351, "video": 5907}
     truths = {"points": "structured light of the keyframe, moved to each frame by the robot's poses"}
     tree = {
         "**/data/rgb.mp4": "videos, left over right (optional)",
-        "**/image_0[23]/data/*.png": "exported images (optional)",
-        "**/image_0[23]/data/*.jpg": "exported images (optional)",
+        "**/image_0[23]/data/*.[pj][np]g": "exported images (optional)",
         "**/scene_points*.tiff": "XYZ in mm, left over right (optional)",
         "**/data/scene_points.tar.gz": "the same, packed (optional)",
         "**/frame_data*.json": "calibration and pose (optional)",
@@ -114,10 +116,8 @@ class Scared(DataSet):
         intrinsics: str = "mean",
     ) -> None:
         self.intrinsics = self._one_of("intrinsics", intrinsics, ["mean", "file"])
-        self._exports: dict[tuple[str, str], tuple[Path, str] | None] = {}
-        self._counts: dict[tuple[str, str], Collection[int]] = {}
         super().__init__(root, split, truth, "none", drop_highlights, every)
-        self.paths = _Paths(self.paths, self.ids, self._unpack_image)
+        self.paths = UnpackedPaths(self.paths, self.ids, self._unpack_image)
         self.mask = open_mask(mask, self.paths)
 
     def frames(self, split: str) -> list[FrameId]:
@@ -161,27 +161,18 @@ class Scared(DataSet):
         missing = self.root / id.sequence.replace("dataset", "dataset_").replace("keyframe", "keyframe_")
         return self._folders.get(id.sequence, missing)
 
-    def _exported(self, sequence: str, camera: str) -> tuple[Path, str] | None:
-        """Where exported images lie, and their suffix; None where there are none."""
-        if (sequence, camera) not in self._exports:
-            folder = self._folder(FrameId(sequence, 1)) / NAMES[camera][1] / "data"
-            first = next((path for path in folder.glob("??????????.*") if path.suffix in (".png", ".jpg")), None)
-            self._exports[sequence, camera] = (folder, first.suffix) if first else None
-        return self._exports[sequence, camera]
+    def _exported(self, sequence: str, camera: str) -> dict[int, Path]:
+        """Exported images by their numbers."""
+        return self._images_in(self._folder(FrameId(sequence, 1)) / NAMES[camera][1] / "data")
 
     def _numbers(self, sequence: str, camera: str) -> Collection[int]:
         """Of the frames of a camera."""
-        if (sequence, camera) not in self._counts:
-            folder, numbers = self._folder(FrameId(sequence, 1)), []
-            if exported := self._exported(sequence, camera):
-                numbers = sorted(int(path.stem) for path in exported[0].glob(f"??????????{exported[1]}"))
-            elif (folder / "data" / "rgb.mp4").is_file():
-                with VideoReader(folder / "data" / "rgb.mp4") as reader:
-                    numbers = list(range(1, (reader.frame_count or 0) + 1))
-            elif (folder / f"{NAMES[camera][0]}_Image.png").is_file():
-                numbers = [0]
-            self._counts[sequence, camera] = numbers
-        return self._counts[sequence, camera]
+        folder = self._folder(FrameId(sequence, 1))
+        if exported := self._exported(sequence, camera):
+            return exported
+        if (video := folder / "data" / "rgb.mp4").is_file():
+            return range(1, self._once(("count", video), lambda: _count(video)) + 1)
+        return [0] if (folder / f"{NAMES[camera][0]}_Image.png").is_file() else []
 
     def parse(self, line: str) -> FrameId:
         """``dataset3/keyframe4 390 l``; of dataset 8 and 9 keyframes count from 1, though those folders do from 0."""
@@ -199,27 +190,25 @@ class Scared(DataSet):
         if id.number == 0:
             return folder / f"{NAMES[id.camera][0]}_Image.png"
         if exported := self._exported(id.sequence, id.camera):
-            return exported[0] / f"{id.number:010d}{exported[1]}"
+            return exported.get(id.number, folder / NAMES[id.camera][1] / "data" / f"{id.number:010d}.png")
         video = folder / "data" / "rgb.mp4"
         return self._kept(video, id, ".png") if video.is_file() else video
 
     def files(self, id: FrameId) -> list[Path]:
         """See :meth:`DataSet.files`: of frames that are not unpacked, the video and the archive."""
-        image = self._folder(id) / "data" / "rgb.mp4" if self._packed(id) else self.image(id)
-        return [image] if self.truth == NONE else [image, self._points(id)]
+        image, *others = super().files(id)
+        return [self._folder(id) / "data" / "rgb.mp4" if self._packed(id) else image, *others]
+
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._points(id)]
 
     def _packed(self, id: FrameId) -> bool:
-        return id.number > 0 and self._exported(id.sequence, id.camera) is None
-
-    @cached_property
-    def _places(self) -> dict[Path, Path]:
-        return {}
+        return id.number > 0 and not self._exported(id.sequence, id.camera)
 
     def _kept(self, source: Path, id: FrameId, suffix: str) -> Path:
         """The file of the cache for what a video or an archive holds of a frame."""
-        if source not in self._places:
-            self._places[source] = unpacked_folder(source)
-        return self._places[source] / id.camera / f"{id.number:06d}{suffix}"
+        return self._once(source, lambda: unpacked_folder(source)) / id.camera / f"{id.number:06d}{suffix}"
 
     @cached_property
     def _planned(self) -> dict[tuple[str, str], list[FrameId]]:
@@ -261,10 +250,10 @@ class Scared(DataSet):
         return super().load(id)
 
     def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """See :meth:`DataSet.neighbour`."""
+        """See :meth:`DataSet.neighbour`; a keyframe has none."""
         other = replace(id, number=id.number + offset)
         there = id.number > 0 and other.number in self._numbers(id.sequence, id.camera)
-        return other if there else None
+        return other if there or not offset else None
 
     def _points(self, id: FrameId) -> Path:
         """The file of a frame's points, or the archive they are in."""
@@ -277,8 +266,8 @@ class Scared(DataSet):
                 return file
         return folder / "data" / "scene_points.tar.gz"
 
-    def depth(self, id: FrameId) -> DepthMap:
-        """In mm; unknown are 0 and what is not a number."""
+    def depth(self, id: FrameId) -> DepthMap | None:
+        """In mm; unknown are 0 and what is not a number. None on the right where points are those of the left alone."""
         file = self._points(id)
         if file.suffix == ".gz":
             if not file.is_file():
@@ -286,17 +275,17 @@ class Scared(DataSet):
                 raise InputError(
                     f"{file}: no such file, nor {missing} in data/scene_points or image_02/data/groundtruth"
                 )
-            values = read_raster(self._unpack_points(file, id))
-        else:
-            values = _z(read_raster(file), id.camera, file)
-        return DepthMap(values, Kind("depth", "nothing"), "mm")
+            return metric(read_raster(self._unpack_points(file, id)), "mm")
+        points = read_raster(file)
+        alone = id.number > 0 and not _both(points)
+        return None if alone and id.camera == "right" else metric(_z(points, id.camera, file), "mm")
 
     def _unpack_points(self, archive: Path, id: FrameId) -> Path:
         def unpack(wanted: Callable[[Path], bool]) -> None:
             def file(number: int) -> Path:
                 return self._kept(archive, replace(id, number=number + 1), ".tiff")
 
-            for number, data in _members(archive, r"scene_points(\d+)\.tiff", lambda number: wanted(file(number))):
+            for number, data in members(archive, r"scene_points(\d+)\.tiff", lambda number: wanted(file(number))):
                 try:
                     points = tifffile.imread(io.BytesIO(data))
                 except Exception as error:  # whatever the library raises for damaged files
@@ -322,7 +311,7 @@ class Scared(DataSet):
             def file(number: int) -> Path:
                 return self._kept(archive, FrameId("", number + 1), ".json")
 
-            for number, data in _members(archive, r"frame_data(\d+)\.json", lambda number: wanted(file(number))):
+            for number, data in members(archive, r"frame_data(\d+)\.json", lambda number: wanted(file(number))):
                 write_text(file(number), data.decode(errors="replace"))
 
         return read_json(unpacked(self._kept(archive, FrameId("", id.number), ".json"), [], unpack))
@@ -335,13 +324,11 @@ class Scared(DataSet):
             fx, fy, cx, cy = MEAN
             return Pinhole(width, height, fx * width, fy * height, cx * width, cy * height)
         matrix, lens = self._calibration(id)
-        values = dict(
-            zip(("fx", "fy", "cx", "cy"), (matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]), strict=True)
-        )
-        if lens.any():
-            values |= dict(zip(("k1", "k2", "p1", "p2", "k3"), lens, strict=False))
-            return RadialTangential(width, height, **{key: float(value) for key, value in values.items()})
-        return Pinhole(width, height, **{key: float(value) for key, value in values.items()})
+        camera = pinhole(matrix, width, height, self._folder(id) / "endoscope_calibration.yaml", SIZE)
+        if not lens.any():
+            return camera
+        bent = dict(zip(("k1", "k2", "p1", "p2", "k3"), lens.tolist(), strict=False))
+        return RadialTangential(width, height, camera.fx, camera.fy, camera.cx, camera.cy, **bent)
 
     def _calibration(self, id: FrameId) -> tuple[np.ndarray, np.ndarray]:
         """(3, 3) and distortion (5,) of a camera."""
@@ -386,24 +373,6 @@ class Scared(DataSet):
         return (id.number - 1) / RATE if id.number else None
 
 
-class _Paths(list[Path]):
-    """Image files that are unpacked from their videos when they are asked for one by one."""
-
-    def __init__(self, paths: Sequence[Path], ids: Sequence[FrameId], unpack: Callable[[FrameId], None]) -> None:
-        super().__init__(paths)
-        self._ids, self._unpack = ids, unpack
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Path: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Path]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> Path | list[Path]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        self._unpack(self._ids[operator.index(index)])
-        return super().__getitem__(index)
-
-
 def _of(folders: Mapping[str, Path], dataset: int) -> list[str]:
     return [name for name in folders if name.startswith(f"dataset{dataset}/")]
 
@@ -414,25 +383,24 @@ def _half(stacked: np.ndarray, camera: str) -> np.ndarray:
     return stacked[:rows] if camera == "left" else stacked[rows:]
 
 
+def _both(points: np.ndarray) -> bool:
+    """Points are of both cameras: an image is wider than high."""
+    return len(points) > points.shape[1]
+
+
+def _count(video: Path) -> int:
+    """The frames of a video; those whose header does not tell are gone through."""
+    with VideoReader(video) as reader:
+        return reader.frame_count or sum(1 for _ in reader)
+
+
 def _z(points: np.ndarray, camera: str, file: Path) -> np.ndarray:
     """(H, W) z of points (H, W, 3) of one camera, or of (2H, W, 3) of both, left above right."""
     if points.ndim != 3 or points.shape[2] != 3:
         raise InputError(f"{file}: holds {points.shape}, not XYZ of every pixel")
-    if len(points) > points.shape[1]:  # an image is wider than high
+    if _both(points):
         points = _half(points, camera)
     return np.ascontiguousarray(points[..., 2], np.float32)
-
-
-def _members(archive: Path, pattern: str, wanted: Callable[[int], bool]) -> Iterator[tuple[int, bytes]]:
-    """Numbers and contents of an archive's members whose names fit and that are wanted, in its order."""
-    try:
-        with tarfile.open(archive, "r|*") as stream:
-            for member in stream:
-                match = re.fullmatch(pattern, Path(member.name).name)
-                if match and wanted(int(match[1])) and (data := stream.extractfile(member)):
-                    yield int(match[1]), data.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{archive}: cannot be unpacked, download it again ({error})") from None
 
 
 def _opencv_yaml(path: Path) -> dict[str, Any]:
@@ -466,8 +434,8 @@ class ScaredLayout(Layout):
 
     def mounts(self) -> Mapping[str, Mount]:
         """Those of dataset_1: 1280x1024, principal points far from the centre, 4.1 mm apart."""
-        left = Pinhole(1280, 1024, 1035.308, 1035.088, 596.955, 520.410)
-        right = Pinhole(1280, 1024, 1035.174, 1034.979, 688.362, 521.071)
+        left = Pinhole(*SIZE, 1035.308, 1035.088, 596.955, 520.410)
+        right = Pinhole(*SIZE, 1035.174, 1034.979, 688.362, 521.071)
         beside = compose(np.eye(3), np.array([4.14339, 0.0, 0.0]))
         return {"left": Mount(left, np.eye(4)), "right": Mount(right, beside)}
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import NONE, DataSet
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
 from leadline.data.layout import Layout, codes, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.frame import Frame
 from leadline.geometry.lift import reproject
@@ -26,6 +27,8 @@ from leadline.rig import Mount, Rig
 
 #: Colours of the occlusion images.
 NO_SURFACE, OUTSIDE, HIDDEN = (0, 0, 255), (255, 255, 0), (255, 0, 0)
+#: Width and height of its images.
+SIZE = (720, 576)
 #: Depth that differs by more than this, as a part of it, is another surface.
 SAME = 0.03
 
@@ -45,6 +48,8 @@ class ServCt(DataSet):
         "test": "the 16 left images",
         "all": "the left and right images",
     }
+    counts = {"test": 16}
+    film = False
     truths = {
         "ct": "z-depth from a CT scan",
         "rgb": "z-depth from a structured light scan, of Experiment_2 only",
@@ -63,9 +68,9 @@ class ServCt(DataSet):
         """See :meth:`DataSet.frames`."""
         cameras = ("left", "right") if split == "all" else ("left",)
         return [
-            FrameId(f"{folder.name}/{path.stem}", int(path.stem), camera)
+            FrameId(f"{folder.name}/{path.stem}", number, camera)
             for folder in self._experiments.values()
-            for path in sorted((folder / "Left_rectified").glob("*.png"))
+            for number, path in self._images_in(folder / "Left_rectified").items()
             for camera in cameras
         ]
 
@@ -92,21 +97,21 @@ class ServCt(DataSet):
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._file(id, f"{id.camera.title()}_rectified", ".png")
+        missing = self._file(id, f"{id.camera.title()}_rectified", ".png")
+        return self._images_in(missing.parent).get(id.number, missing)
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        needed = [self.image(id), self._file(id, "Rectified_calibration", ".json")]
-        return needed if self.truth == NONE or self._unmeasured(id) else [*needed, self._depth_file(id)]
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
+        return [self._file(id, "Rectified_calibration", ".json")]
 
-    def _unmeasured(self, id: FrameId) -> bool:
-        return self.truth == "rgb" and not id.sequence.startswith("Experiment_2")
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        unmeasured = self.truth == "rgb" and not id.sequence.startswith("Experiment_2")
+        return [] if unmeasured else [self._depth_file(id)]
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In mm; None of Experiment_1 by structured light."""
-        if self._unmeasured(id):
-            return None
-        return DepthMap(read_raster(self._depth_file(id)) / np.float32(256), Kind("depth", "nothing"), "mm")
+        return metric(read_raster(self._depth_file(id)) / np.float32(256), "mm") if self.depth_files(id) else None
 
     def _projection(self, id: FrameId, key: str) -> np.ndarray:
         file = self._file(id, "Rectified_calibration", ".json")
@@ -122,8 +127,7 @@ class ServCt(DataSet):
         """See :meth:`DataSet.camera`."""
         height, width = image_size(self.image(id))
         matrix = self._projection(id, "P1" if id.camera == "left" else "P2")
-        fx, fy, cx, cy = (float(matrix[place]) for place in ((0, 0), (1, 1), (0, 2), (1, 2)))
-        return Pinhole(width, height, fx, fy, cx, cy)
+        return pinhole(matrix, width, height, self._file(id, "Rectified_calibration", ".json"), SIZE)
 
     def pose(self, id: FrameId) -> np.ndarray:
         """The world is the pair's left camera, in mm."""
@@ -131,10 +135,6 @@ class ServCt(DataSet):
             return np.eye(4)
         matrix = self._projection(id, "P2")
         return compose(np.eye(3), -np.linalg.solve(matrix[:, :3], matrix[:, 3]))
-
-    def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
-        """Stills have none but themselves."""
-        return id if offset == 0 else None
 
 
 class ServCtLayout(Layout):
@@ -157,7 +157,7 @@ class ServCtLayout(Layout):
 
     def mounts(self) -> Mapping[str, Mount]:
         """720x576, parallel, 5 mm apart."""
-        camera = Pinhole.from_focal(720, 576, 770.0)
+        camera = Pinhole.from_focal(*SIZE, 770.0)
         beside = compose(np.eye(3), np.array([5.0, 0.0, 0.0]))
         return {"left": Mount(camera, np.eye(4)), "right": Mount(camera, beside)}
 

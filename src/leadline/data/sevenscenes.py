@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import DataSet
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import own_name
 from leadline.data.layout import Layout, codes, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.io.atomic import write_numbers, write_text
 from leadline.io.images import image_size, write_image
@@ -30,7 +31,8 @@ CAMERA = Pinhole(640, 480, 585.0, 585.0, 320.0, 240.0)
 class SevenScenes(DataSet):
     """Frames of 7-Scenes, see :class:`SevenScenesLayout` for the files; color may be PNG or JPEG.
 
-    The folder is that of all scenes, or of one. A ``camera-intrinsics.txt`` (3x3) in a scene's folder or above its
+    The folder is that of all scenes, or of one; a sequence is called ``chess/seq-01`` in both. A
+    ``camera-intrinsics.txt`` (3x3) in a scene's folder or above its
     sequences is believed; else the camera is :data:`CAMERA`. Stored rotations are off by up to 2e-4 and are put right.
     """
 
@@ -42,6 +44,7 @@ class SevenScenes(DataSet):
         "train": "the sequences of every scene's TrainSplit.txt",
         "all": "every sequence there is",
     }
+    counts = {"test": 17000, "train": 26000}
     truths = {"kinect": "z-depth of the depth camera, not registered perfectly to colour"}
     tree = {
         "**/seq-*/frame-*.color.*": "colour images",
@@ -57,53 +60,66 @@ class SevenScenes(DataSet):
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
         return [
-            FrameId(folder.relative_to(self.root).as_posix(), int(path.name[6:12]))
-            for folder in self._sequences(split)
-            for path in sorted(folder.glob(f"frame-??????.color{self._suffix}"))
+            FrameId(sequence, number)
+            for sequence in (self._folders if split == "all" else self._of_split(split))
+            for number in self._images_in(self._folder(sequence), "frame-", ".color")
         ]
 
-    def _sequences(self, split: str) -> list[Path]:
-        if split == "all":
-            return sorted((path for path in self.root.glob("**/seq-*") if path.is_dir()), key=natural_key)
-        lists = sorted(self.root.glob(f"**/{split.title()}Split.txt"))
-        if not lists:
-            raise InputError(f"{self.root}: no scene has a {split.title()}Split.txt; --split all takes every sequence")
-        names = [(file, line.strip()) for file in lists for line in read_text(file).splitlines() if line.strip()]
-        return [file.parent / f"seq-{int(name.removeprefix('sequence')):02d}" for file, name in names]
+    def _below(self, pattern: str) -> list[Path]:
+        """What fits in the folders of scenes."""
+        return sorted((path for deep in ("", "*/", "*/*/") for path in self.root.glob(deep + pattern)), key=natural_key)
 
     @cached_property
-    def _suffix(self) -> str:
-        first = next(self.root.glob("**/seq-*/frame-*.color.*"), None)
-        return first.suffix if first else ".png"
+    def _folders(self) -> dict[str, Path]:
+        """Of the sequences there are, by name."""
+        folders = [path for path in self._below("seq-*") if path.is_dir()]
+        return {f"{own_name(path.parent)}/{path.name}": path for path in folders}
+
+    def _folder(self, sequence: str) -> Path:
+        return self._folders.get(sequence, self.root / sequence)
+
+    def _of_split(self, split: str) -> list[str]:
+        lists = self._below(f"{split.title()}Split.txt")
+        if not lists:
+            raise InputError(f"{self.root}: no scene has a {split.title()}Split.txt; --split all takes every sequence")
+        lines = [(file, line) for file in lists for line in read_text(file).split()]
+        try:
+            return [f"{own_name(file.parent)}/seq-{int(line.removeprefix('sequence')):02d}" for file, line in lines]
+        except ValueError as error:
+            raise InputError(f"{lists[0].parent}: lists should have lines such as sequence1 ({error})") from None
 
     def parse(self, line: str) -> FrameId:
         """``SCENE/seq-NN/frame-000000``, whatever follows."""
-        sequence, slash, name = line.split()[0].rpartition("/")
-        if not slash or not name.startswith("frame-") or not name[6:12].isdigit():
+        *_, scene, sequence, name = ("", "", *line.split()[0].split("/"))
+        if not sequence or not name.startswith("frame-") or not name[6:12].isdigit():
             raise InputError("is not SCENE/seq-NN/frame-000000")
-        return FrameId(sequence, int(name[6:12]))
+        return FrameId(f"{scene or own_name(self.root)}/{sequence}", int(name[6:12]))
 
     def _file(self, id: FrameId, what: str) -> Path:
-        return self.root / id.sequence / f"frame-{id.number:06d}.{what}"
+        return self._folder(id.sequence) / f"frame-{id.number:06d}.{what}"
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self._file(id, f"color{self._suffix}")
+        images = self._images_in(self._folder(id.sequence), "frame-", ".color")
+        return images.get(id.number, self._file(id, "color.png"))
 
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id), self._file(id, "depth.png"), self._file(id, "pose.txt")]
+    def needs(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.needs`."""
+        return [self._file(id, "pose.txt")]
+
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._file(id, "depth.png")]
 
     def depth(self, id: FrameId) -> DepthMap:
         """In m."""
         values = read_raster(self._file(id, "depth.png"))
-        valid = (values != 0) & (values != INVALID)
-        return DepthMap(values / np.float32(1000), Kind("depth", "nothing"), "m", valid)
+        return metric(values / np.float32(1000), "m", values != INVALID)
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`."""
         height, width = image_size(self.image(id))
-        folder = self.root / id.sequence
+        folder = self._folder(id.sequence)
         for place in (folder, folder.parent):
             if (file := place / "camera-intrinsics.txt").is_file():
                 return Camera.load(file, width, height)

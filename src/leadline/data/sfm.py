@@ -12,9 +12,11 @@ import numpy as np
 import yaml
 
 from leadline.camera import Camera, Pinhole
+from leadline.data.cameras import fitted
 from leadline.data.colmap import has_model, read_cameras, read_images, read_points
 from leadline.data.dataset import DataSet
 from leadline.data.folder import adjacent, numbered
+from leadline.data.images import walk
 from leadline.data.lidar import project
 from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
@@ -73,7 +75,7 @@ class Sfm(DataSet):
         every: int = 1,
     ) -> None:
         self._views: dict[FrameId, tuple[_Reconstruction, str]] = {}
-        for sequence, reconstruction in _found(Path(root)).items():
+        for sequence, reconstruction in _reconstructions(Path(root)).items():
             names = sorted(reconstruction.images, key=natural_key)
             stems = [os.path.splitext(name)[0] for name in names]  # noqa: PTH122
             for id, name in zip(numbered(stems), names, strict=True):
@@ -175,10 +177,7 @@ class _Colmap(_Reconstruction):
         key = self._read[name].camera_id
         if key not in self._cameras:
             raise InputError(f"{self.model}: image {name} is of camera {key}, which cameras does not hold")
-        try:
-            return self._cameras[key].fit(width, height)
-        except InputError as error:
-            raise InputError(f"{self.images[name]}: {error}") from None
+        return fitted(self._cameras[key], width, height, self.images[name])
 
     def pose(self, name: str) -> np.ndarray:
         return self._read[name].pose
@@ -260,24 +259,25 @@ class _Endoscopic(_Reconstruction):
 _PARTS = (("position", "xyz"), ("orientation", "xyzw"))
 
 
-def _found(root: Path) -> dict[str, _Reconstruction]:
+def _reconstructions(root: Path) -> dict[str, _Reconstruction]:
     """The reconstructions in a folder, by the folder they are in; what lies within another one's is not another."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     models: dict[Path, Path] = {}
-    for file in sorted((*root.glob("**/cameras.bin"), *root.glob("**/cameras.txt")), key=natural_key):
-        model = file.parent
+    folders = sorted(((folder, set(names)) for folder, names in walk(root)), key=lambda found: natural_key(found[0]))
+    for model, names in folders:
         base = model.parent if model.name.isdecimal() and model.parent.name == "sparse" else model
         base = base.parent if base.name == "sparse" and base != root else base
-        if has_model(model):
+        if names & {"cameras.bin", "cameras.txt"} and has_model(model):
             models.setdefault(base, model)
     found: dict[str, _Reconstruction] = {
         _sequence(root, base): _Colmap(base, model)
         for base, model in models.items()
         if not any(parent in models for parent in base.parents)
     }
-    for file in sorted(root.glob("**/motion.yaml"), key=natural_key):
-        found[_sequence(root, file.parent)] = _Endoscopic(file.parent)
+    for folder, names in folders:
+        if "motion.yaml" in names:
+            found[_sequence(root, folder)] = _Endoscopic(folder)
     if not found:
         raise InputError(
             f"{root}: holds no reconstruction; wanted are COLMAP's cameras and images (.bin or .txt) in sparse/0, "

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from leadline.camera import Camera, Pinhole
-from leadline.data.dataset import NONE, DataSet
+from leadline.data.cameras import pinhole
+from leadline.data.dataset import DataSet, metric
+from leadline.data.images import own_name
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
-from leadline.depth import DepthMap, Kind
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.geometry.poses import compose, matrix_to_quaternion, quaternion_to_matrix
 from leadline.io.atomic import write_numbers
@@ -45,9 +47,9 @@ VALIDATION = {"S4", "S9", "S14", "B4", "B9", "B14"}
 class Simcol3d(DataSet):
     """Frames of SimCol3D, see :class:`Simcol3dLayout` for the files.
 
-    The folder is that of all colons, or of one. Depth and poses are in cm. A trajectory without the files of its poses
-    has none; without ``cam.txt`` the camera is :data:`CAMERA`. Frames 59 to 61 of S14 are known to be bad: some leave
-    them out of validation, here they stay.
+    The folder is that of all colons, or of one; a sequence is called ``SyntheticColon_I/Frames_S1`` in both. Depth and
+    poses are in cm. A trajectory without the files of its poses has none; without ``cam.txt`` the camera is
+    :data:`CAMERA`. Frames 59 to 61 of S14 are known to be bad: some leave them out of validation, here they stay.
     """
 
     name = "simcol3d"
@@ -59,6 +61,7 @@ class Simcol3d(DataSet):
         "train": "the other eighteen",
         "all": "every trajectory there is",
     }
+    counts = {"test": 9009, "val": 7206, "train": 21618}
     truths = {"rendered": "z-depth in 255 steps up to 20 cm"}
     tree = {
         "**/Frames_*/FrameBuffer_????.png": "images",
@@ -73,74 +76,71 @@ class Simcol3d(DataSet):
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""
         return [
-            FrameId(sequence, int(path.stem[12:]))
-            for sequence in self._sequences
+            FrameId(sequence, number)
+            for sequence, folder in self._folders.items()
             if split in ("all", _split(sequence))
-            for path in sorted((self.root / sequence).glob("FrameBuffer_????.png"))
+            for number in self._images_in(folder, "FrameBuffer_")
         ]
 
     @cached_property
-    def _sequences(self) -> list[str]:
-        found = [path for pattern in ("Frames_*", "*/Frames_*") for path in self.root.glob(pattern) if path.is_dir()]
-        return [path.relative_to(self.root).as_posix() for path in sorted(found, key=natural_key)]
+    def _folders(self) -> dict[str, Path]:
+        """Of the trajectories, by sequence."""
+        found = [path for deep in ("", "*/", "*/*/") for path in self.root.glob(f"{deep}Frames_*") if path.is_dir()]
+        named = {_sequence(path.name, own_name(path.parent)): path for path in reversed(found)}
+        return dict(sorted(named.items(), key=lambda item: natural_key(item[0])))
+
+    def _folder(self, id: FrameId) -> Path:
+        return self._folders.get(id.sequence, self.root / id.sequence)
 
     def parse(self, line: str) -> FrameId:
         """``SyntheticColon_I/Frames_S5/FrameBuffer_0000.png`` or ``SyntheticColon_I/Frames_S5/ 0 l``."""
-        match = re.fullmatch(r"(\S*Frames_[A-Z]\d+)/?(?:/FrameBuffer_|\s+)(\d+)(?:\.png)?(?:\s+l)?", line)
+        match = re.fullmatch(
+            r"(?:\S*?([^\s/]+)/)?(Frames_[A-Z]\d+)/?(?:/FrameBuffer_|\s+)(\d+)(?:\.png)?(?:\s+l)?", line
+        )
         if not match:
             raise InputError(
                 "is not SyntheticColon_I/Frames_S5/FrameBuffer_0000.png, nor 'SyntheticColon_I/Frames_S5 0'"
             )
-        return FrameId(match[1], int(match[2]))
+        return FrameId(_sequence(match[2], match[1] or ""), int(match[3]))
 
     def image(self, id: FrameId) -> Path:
         """See :meth:`DataSet.image`."""
-        return self.root / id.sequence / f"FrameBuffer_{id.number:04d}.png"
+        folder = self._folder(id)
+        return self._images_in(folder, "FrameBuffer_").get(id.number, folder / f"FrameBuffer_{id.number:04d}.png")
 
-    def _depth_file(self, id: FrameId) -> Path:
-        return self.root / id.sequence / f"Depth_{id.number:04d}.png"
-
-    def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`."""
-        return [self.image(id)] if self.truth == NONE else [self.image(id), self._depth_file(id)]
+    def depth_files(self, id: FrameId) -> list[Path]:
+        """See :meth:`DataSet.depth_files`."""
+        return [self._folder(id) / f"Depth_{id.number:04d}.png"]
 
     def depth(self, id: FrameId) -> DepthMap:
         """In cm; what is farther than 20 cm has 20 cm."""
-        values = read_raster(self._depth_file(id)).astype(np.float32)
-        return DepthMap(values * np.float32(FARTHEST / 255 / 256), Kind("depth", "nothing"), "cm")
+        [file] = self.depth_files(id)
+        return metric(read_raster(file).astype(np.float32) * np.float32(FARTHEST / 255 / 256), "cm")
 
     def camera(self, id: FrameId) -> Camera:
         """See :meth:`DataSet.camera`."""
         height, width = image_size(self.image(id))
-        file = (self.root / id.sequence).parent / "cam.txt"
+        file = self._folder(id).parent / "cam.txt"
         if not file.is_file():
             return CAMERA.resize(height, width)
         fx, _, fy, _, cx, cy, *_ = read_numbers(file, (9,)).tolist()
-        return Pinhole(width, height, fx, fy, cx, cy)
-
-    @cached_property
-    def _trajectories(self) -> dict[str, np.ndarray | None]:
-        return {}
+        size = CAMERA.width, CAMERA.height
+        return pinhole(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), width, height, file, size)
 
     def pose(self, id: FrameId) -> np.ndarray | None:
         """See :meth:`DataSet.pose`, in cm."""
-        if id.sequence not in self._trajectories:
-            self._trajectories[id.sequence] = self._trajectory(id.sequence)
-        poses = self._trajectories[id.sequence]
+        folder = self._folder(id)
+        trajectory = folder.name.removeprefix("Frames_")
+        tables = [folder.parent / f"{what}_{trajectory}.txt" for what in ("SavedPosition", "SavedRotationQuaternion")]
+        poses = self._once(folder.parent / trajectory, lambda: self._trajectory(tables))
         if poses is None:
             return None
         if id.number >= len(poses):
-            raise InputError(f"{self._tables(id.sequence)[0]}: has {len(poses)} lines, none for frame {id.number}")
+            raise InputError(f"{tables[0]}: has {len(poses)} lines, none for frame {id.number}")
         return poses[id.number]
 
-    def _tables(self, sequence: str) -> list[Path]:
-        folder = self.root / sequence
-        trajectory = folder.name.removeprefix("Frames_")
-        return [folder.parent / f"{what}_{trajectory}.txt" for what in ("SavedPosition", "SavedRotationQuaternion")]
-
-    def _trajectory(self, sequence: str) -> np.ndarray | None:
-        """(N, 4, 4) camera-to-world of all frames."""
-        tables = self._tables(sequence)
+    def _trajectory(self, tables: Sequence[Path]) -> np.ndarray | None:
+        """(N, 4, 4) camera-to-world of all frames, of the files of positions and rotations."""
         if not any(table.is_file() for table in tables):
             return None
         positions, rotations = (read_numbers(table, (-1, size)) for table, size in zip(tables, (3, 4), strict=True))
@@ -151,6 +151,12 @@ class Simcol3d(DataSet):
     def time(self, id: FrameId) -> float:
         """At 30 frames a second, for the trajectories have no times."""
         return id.number / RATE
+
+
+def _sequence(folder: str, colon: str) -> str:
+    """What a trajectory is called whose folder has this name, in a colon's of that name: its letter tells the colon."""
+    known = {letter: f"SyntheticColon_{number}" for number, letter, _ in COLONS}
+    return f"{known.get(folder.removeprefix('Frames_')[:1], colon)}/{folder}"
 
 
 def _split(sequence: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from leadline.data.folder import adjacent
 from leadline.data.inputs import extract
 from leadline.data.lists import FrameId
 from leadline.errors import ConfigError, InputError
-from leadline.io.cache import cache_folder
+from leadline.io.cache import cache_folder, cache_key
 from leadline.io.images import image_size
 from leadline.io.inputs import VIDEO_SUFFIXES, VideoInput, find_inputs
 from leadline.io.video import VideoReader
@@ -79,7 +78,7 @@ class Videos(DataSet):
         self._images = {
             FrameId(video.name, int(path.stem)): path
             for video in videos
-            for path in extract(video, folder / _key(self._videos[video.name]), step)
+            for path in extract(video, folder / cache_key([self._videos[video.name]]), step)
         }
         self._order = sorted(self._images)
         super().__init__(root if root.is_dir() else root.parent, split, truth or NONE, mask, drop_highlights, every)
@@ -131,9 +130,3 @@ class Videos(DataSet):
     def neighbour(self, id: FrameId, offset: int) -> FrameId | None:
         """See :meth:`DataSet.neighbour`: among the frames written, never of another video."""
         return adjacent(self._order, id, offset)
-
-
-def _key(video: Path) -> str:
-    """Another one where the video is another or was changed."""
-    about = video.stat()
-    return hashlib.sha256(f"{video.resolve()} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]

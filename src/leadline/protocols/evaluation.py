@@ -377,8 +377,8 @@ def described(rules: Protocol, data: DataSet, alignment: str, unit: str) -> dict
     plain = {key: value for key, value in asdict(rules).items() if key != "published"}
     windows = {key: str(window) if (window := getattr(rules, key)) else "all" for key in ("view", "judged")}
     made = {
-        "split": data.split, "frames": len(data), "digest": data.digest, "truth": data.truth, "alignment": alignment,
-        "unit": unit, "clamped": "after alignment",
+        "split": data.split, "frames": len(data), "incomplete": data.incomplete, "digest": data.digest,
+        "truth": data.truth, "alignment": alignment, "unit": unit, "clamped": "after alignment",
         "versions": {name: version(name) for name in ("leadline", "torch", "numpy")},
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }  # fmt: skip

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from leadline.data.frames_of_videos import unpacked, unpacked_folder
+from leadline.data.unpacking import unpacked, unpacked_folder
 from leadline.errors import InputError
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection
+import operator
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import SupportsIndex, overload
 
 from filelock import FileLock
 
+from leadline.data.lists import FrameId
 from leadline.errors import InputError
-from leadline.io.cache import cache_folder
+from leadline.io.cache import cache_folder, cache_key
 
 
 def unpacked_folder(source: Path) -> Path:
@@ -18,12 +23,7 @@ def unpacked_folder(source: Path) -> Path:
     Raises:
         InputError: there is no such file.
     """
-    try:
-        state = source.stat()
-    except OSError:
-        raise InputError(f"{source}: no such file") from None
-    key = hashlib.sha256(f"{source.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()
-    return cache_folder() / "unpacked" / key[:32]
+    return cache_folder() / "unpacked" / cache_key([source])
 
 
 def unpacked(file: Path, planned: Collection[Path], unpack: Callable[[Callable[[Path], bool]], None]) -> Path:
@@ -57,3 +57,37 @@ def unpacked(file: Path, planned: Collection[Path], unpack: Callable[[Callable[[
             everything = file not in chosen
             unpack(lambda other: (everything or other in chosen) and not other.is_file())
     return file
+
+
+def members(archive: Path, pattern: str, wanted: Callable[[int], bool]) -> Iterator[tuple[int, bytes]]:
+    """Numbers and contents of an archive's members whose names fit and that are wanted, in its order.
+
+    Raises:
+        InputError: the archive is missing or damaged.
+    """
+    try:
+        with tarfile.open(archive, "r|*") as stream:
+            for member in stream:
+                match = re.fullmatch(pattern, Path(member.name).name)
+                if match and wanted(int(match[1])) and (data := stream.extractfile(member)):
+                    yield int(match[1]), data.read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{archive}: cannot be unpacked, download it again ({error})") from None
+
+
+class UnpackedPaths(list[Path]):
+    """Image files that are unpacked from their videos when they are asked for one by one."""
+
+    def __init__(self, paths: Sequence[Path], ids: Sequence[FrameId], unpack: Callable[[FrameId], None]) -> None:
+        super().__init__(paths)
+        self._ids, self._unpack = ids, unpack
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Path]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Path | list[Path]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        self._unpack(self._ids[operator.index(index)])
+        return super().__getitem__(index)
