@@ -342,6 +342,25 @@ def test_what_fails_in_a_video_leaves_nothing_behind(toy, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_broken_off_stops(tmp_path):
+    class Long(Toy):
+        count = 150
+
+    data = Long(Long.write(tmp_path))
+    asked = []
+
+    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+        asked.append(id)
+        time.sleep(0.002)
+        if len(asked) == 10:
+            raise KeyboardInterrupt
+        return truth(data)(id, image)
+
+    with pytest.raises(KeyboardInterrupt):
+        PLAIN.evaluate(Candidate("", answer, parallel=True), data, workers=2)
+    assert len(asked) < 100
+
+
 def test_a_missing_camera_does_not_take_the_others_with_it(tmp_path):
     data = Ring(Ring.write(tmp_path))
 

@@ -161,9 +161,13 @@ class Evaluation:
                 # One thread a worker: several frames at a time keep cores busier than several threads at one frame.
                 ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as self.pool,
             ):
-                for some, compared in self._progress(self._parts(Path(folder))):
-                    judged += some
-                    pairs += compared
+                try:
+                    for some, compared in self._progress(self._parts(Path(folder))):
+                        judged += some
+                        pairs += compared
+                except BaseException:
+                    self.pool.shutdown(cancel_futures=True)  # else all that was ahead would still be done
+                    raise
         finally:
             torch.set_num_threads(threads)
         rows = [each.row for each in judged if each.row is not None]
