@@ -25,6 +25,7 @@ from leadline.methods.optimiser import Optimiser
 from leadline.metrics.depth import depth_errors
 from leadline.metrics.robust import robust_error
 from leadline.networks import create, has_pretrained
+from leadline.networks.pose import PoseNetwork
 from leadline.networks.student import Student
 
 
@@ -97,6 +98,11 @@ class Method(lightning.LightningModule, ABC):
         Raises:
             LeadlineError: this method cannot learn from these frames.
         """
+
+    @property
+    def pose_network(self) -> PoseNetwork | None:
+        """The network of pose that is trained beside the student, where there is one."""
+        return None
 
     def usable(self, frames: Images) -> Sequence[int]:
         """Indices of the frames that can be learned from; by default all."""

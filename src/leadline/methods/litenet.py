@@ -35,6 +35,7 @@ from leadline.methods.base import Method, StudentOptions, as_depth, resized
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import SelfSupervision, SelfSupervisionOptions
 from leadline.methods.semantic_alignment import Alignment, SemanticAlignment
+from leadline.networks.pose import PoseNetwork
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,11 @@ class LiteNet(Method):
         self.alignment: SemanticAlignment | None = None
         self.fov = fov
         self.unit = unit
+
+    @property
+    def pose_network(self) -> PoseNetwork | None:
+        """The base's."""
+        return self.base.pose if self.base is not None else None
 
     def usable(self, frames: Images) -> Sequence[int]:
         """On video the frames that have the neighbours."""

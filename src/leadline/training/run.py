@@ -19,6 +19,7 @@ import leadline
 from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
+from leadline.data.dataset import DataSet
 from leadline.data.images import Images
 from leadline.data.samples import Samples, collate, to_device
 from leadline.data.split import Holdout
@@ -28,6 +29,7 @@ from leadline.methods.base import Method
 from leadline.training.fit import fit
 from leadline.training.options import FitOptions
 from leadline.training.report import Report, report
+from leadline.training.trajectory import pose_report
 
 #: About as many pixels as 256x320 are trained on unless a size is given.
 PIXELS = 256 * 320
@@ -181,6 +183,9 @@ def run(
     places = [frames.place(index) for index in train]
     fit(method, samples, train, plain, kept, options, where.folder, places)
     judged = report(method, plain, train, kept) if kept and _known(method, plain, kept) else None
+    figures = judged.figures() if judged else {}
+    if method.pose_network is not None and isinstance(frames, DataSet):
+        figures |= pose_report(method.pose_network, frames, plain, kept)
     card = Card(
         architecture=method.student.network.architecture,
         kind=str(method.student.kind),
@@ -192,13 +197,15 @@ def run(
         teacher=method.teacher_card(),
         recipe=settings | {"steps": options.steps},
         data=data,
-        metrics=judged.figures() if judged else {},
+        metrics=figures,
         version=leadline.__version__,
     )
     checkpoint.save(out, method.student.network.state_dict(), card)
     where.write(known | {"finished": True})
     if judged:
         say(judged.lines())
+    if ate := figures.get("pose ATE, 5 frames"):
+        say(f"pose: ATE {ate:.4g} over 5 frames, rotation off by {figures['pose rotation error']:.3g} degrees")
     say(f"{out} written: {card.architecture}, {card.kind}, {options.steps} steps, {time.monotonic() - began:.0f} s")
     return Outcome(judged, list(failures.values()))
 
