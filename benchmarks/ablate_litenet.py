@@ -5,7 +5,8 @@
 
 One after the other: photometric only (known poses), + spatial, + spectral, + gradient distillation from the bundled
 teacher, + semantic distribution alignment; and distillation alone, without video. Everything else is the same: places,
-steps, size, order. Judged on places with other seeds: AbsRel, delta1, boundary F1 and pseudo-texture, after median
+steps, size, order. Every seed has other places to learn from and to judge on, so that what its runs share is better
+compared within it: the last column is the mean of the seeds' ratios. Judged on places with other seeds: AbsRel, delta1, boundary F1 and pseudo-texture, after median
 alignment, 1..150 mm. Every run writes its figures to OUT/NAME-seed<N>.json and is skipped while they are there.
 """
 
@@ -76,14 +77,16 @@ def main() -> None:
                 write_json(file, trained(step, seed, SIZES[name], options.device))
             figures.setdefault(step, []).append(read_json(file))
     print(f"\n{name}: mean and spread (standard deviation) over seeds {', '.join(map(str, options.seeds))}")
-    print(f"{'':<16}" + "".join(f"{figure:>22}" for figure in FIGURES))
+    print(f"{'':<16}" + "".join(f"{figure:>22}" for figure in FIGURES) + f"{'abs_rel / base':>22}")
     for step, each in figures.items():
         cells = []
         for figure in FIGURES:
             values = [one[figure] for one in each]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
             cells.append(f"{np.mean(values):>14.4f} {spread:>7.4f}")
-        print(f"{step:<16}" + "".join(cells))
+        ratios = [one["abs_rel"] / base["abs_rel"] for one, base in zip(each, figures["base"], strict=True)]
+        spread = float(np.std(ratios, ddof=1)) if len(ratios) > 1 else float("nan")
+        print(f"{step:<16}" + "".join(cells) + f"{np.mean(ratios):>16.3f} {spread:>5.3f}")
 
 
 def trained(step: str, seed: int, size: dict[str, Any], device: str) -> dict[str, float]:
