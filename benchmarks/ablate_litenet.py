@@ -6,8 +6,9 @@
 One after the other: photometric only (known poses), + spatial, + spectral, + gradient distillation from the bundled
 teacher, + semantic distribution alignment; and distillation alone, without video. Everything else is the same: places,
 steps, size, order. Every seed has other places to learn from and to judge on, so that what its runs share is better
-compared within it: the last column is the mean of the seeds' ratios. Judged on places with other seeds: AbsRel, delta1, boundary F1 and pseudo-texture, after median
-alignment, 1..150 mm. Every run writes its figures to OUT/NAME-seed<N>.json and is skipped while they are there.
+compared within it: the last column is the mean of the seeds' ratios. Judged on AbsRel, delta1, boundary F1 and
+pseudo-texture, after median alignment, 1..150 mm. Every run writes its figures to OUT/NAME-seed<N>.json and is skipped
+while they are there.
 """
 
 from __future__ import annotations
