@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -223,13 +224,11 @@ def _opened(name: str, root: Path, options: dict[str, Any]) -> DataSet:
 
 def _told_apart(candidates: list[Candidate]) -> list[Candidate]:
     """Those that are called alike get a number: their files would be one another's."""
-    count: dict[str, int] = {}
-    for candidate in candidates:
-        count[candidate.name] = count.get(candidate.name, 0) + 1
-    seen: dict[str, int] = {}
+    names = Counter(candidate.name for candidate in candidates)
+    seen: Counter[str] = Counter()
     renamed = []
     for candidate in candidates:
-        seen[candidate.name] = seen.get(candidate.name, 0) + 1
-        alike = count[candidate.name] > 1
-        renamed.append(replace(candidate, name=f"{candidate.name} {seen[candidate.name]}") if alike else candidate)
+        seen[candidate.name] += 1
+        name = f"{candidate.name} {seen[candidate.name]}" if names[candidate.name] > 1 else candidate.name
+        renamed.append(replace(candidate, name=name))
     return renamed

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,12 @@ from leadline.networks.litenet import ConvELU, ReflectConv
 WIDTHS = (16, 32, 64, 128, 256)  # of the decoder at 1, 1/2, ... 1/16
 
 
-class FlowNetwork(nn.Module):
-    """Optical flow from one image to another, near zero before training.
+class PairNetwork(nn.Module):
+    """An encoder of two images and a decoder of maps.
 
     Args:
         encoder: see :func:`leadline.networks.encoders.pair_encoder`.
-        scales: how many flows, at 1, 1/2, 1/4, ... of the size; 1 to 5.
+        scales: how many maps, at 1, 1/2, 1/4, ... of the size; 1 to 5.
         pretrained: start the encoder from weights learned before.
         weights: which weights, for ``resnet18`` only.
 
@@ -34,6 +35,9 @@ class FlowNetwork(nn.Module):
         ConfigError: no such encoder or number of scales, or its weights are not installed or not named.
         InputError: the weights cannot be read, or are another network's.
     """
+
+    #: Channels of the maps.
+    out: ClassVar[int]
 
     def __init__(
         self,
@@ -44,7 +48,17 @@ class FlowNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = pair_encoder(encoder, 2, pretrained, weights)
-        self.decoder = Decoder(self.encoder.channels, 2, scales)
+        self.decoder = Decoder(self.encoder.channels, self.out, scales)
+
+    def maps(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """What the decoder makes of two images (B, 3, H, W), finest first."""
+        return self.decoder(self.encoder(first, second), (first.shape[-2], first.shape[-1]))
+
+
+class FlowNetwork(PairNetwork):
+    """Optical flow from one image to another, near zero before training; see :class:`PairNetwork` for its parts."""
+
+    out = 2
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """Where the pixels of ``first`` are seen in ``second``.
@@ -59,34 +73,14 @@ class FlowNetwork(nn.Module):
             (B, 2, h, w) (right, down) in pixels of the full size at every scale, finest first; h and w are
             H / 2^s and W / 2^s, rounded up.
         """
-        return self.decoder(self.encoder(first, second), (first.shape[-2], first.shape[-1]))
+        return self.maps(first, second)
 
 
-class AppearanceNetwork(nn.Module):
+class AppearanceNetwork(PairNetwork):
     """Change of brightness from one image to another that shows the same things at the same places, near none before
-    training.
+    training; see :class:`PairNetwork` for its parts."""
 
-    Args:
-        encoder: see :func:`leadline.networks.encoders.pair_encoder`.
-        scales: how many maps, at 1, 1/2, 1/4, ... of the size; 1 to 5.
-        pretrained: start the encoder from weights learned before.
-        weights: which weights, for ``resnet18`` only.
-
-    Raises:
-        ConfigError: no such encoder or number of scales, or its weights are not installed or not named.
-        InputError: the weights cannot be read, or are another network's.
-    """
-
-    def __init__(
-        self,
-        encoder: str = "efficientnet-lite0",
-        scales: int = 4,
-        pretrained: bool = True,
-        weights: str | Path | None = None,
-    ) -> None:
-        super().__init__()
-        self.encoder = pair_encoder(encoder, 2, pretrained, weights)
-        self.decoder = Decoder(self.encoder.channels, 3, scales)
+    out = 3
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """What is to be added to ``second`` so that it has the brightness of ``first``.
@@ -101,8 +95,7 @@ class AppearanceNetwork(nn.Module):
         Returns:
             (B, 3, h, w) in (-1, 1), finest first; h and w are H / 2^s and W / 2^s, rounded up.
         """
-        changes = self.decoder(self.encoder(first, second), (first.shape[-2], first.shape[-1]))
-        return [change.tanh() for change in changes]
+        return [change.tanh() for change in self.maps(first, second)]
 
 
 class Decoder(nn.Module):
