@@ -213,7 +213,8 @@ def _opened(name: str, root: Path, options: dict[str, Any]) -> DataSet:
 
     if not (root / "index.json").is_file():
         return open_dataset(name, root, **options)
-    shards = Shards(root, mask=options["mask"], every=options.get("every", 1))
+    kept = {key: options[key] for key in ("mask", "drop_highlights", "every") if key in options}
+    shards = Shards(root, **kept)
     if shards.index["data"] != name:
         raise InputError(f"{root}: holds shards of {shards.index['data']}, but this protocol judges {name}")
     for key in ("split", "truth"):
