@@ -233,6 +233,8 @@ def test_the_test_list_finds_videos_by_both_names(names: tuple[str, ...], tmp_pa
     assert str(data.parse("/data/C3VD/c0_transverse_t2_v1/0001_color.png")) == f"{names[2]}/000001"
     assert str(data.parse("x/c1_rectum_t1_v1/rgb/0012.png")) == "c1_rectum_t1_v1/000012"
     assert data[0].name == "000001"
+    register(tmp_path / "cecum_t1_a", 2)
+    assert [str(id) for id in C3vd(tmp_path, "pdc-rest").ids] == ["cecum_t1_a/000000", "cecum_t1_a/000001"]
 
 
 def test_one_video_can_be_the_folder(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_splits(videos: Path) -> None:
 
     assert names("all22") == ["rectified08", "rectified23"]
     assert names("video21") == names("video5") == ["rectified23"]
+    assert names("video17") == ["rectified08"]
     assert names("all") == ["rectified08", "rectified23", "rectified99"]
     assert len(Hamlyn(videos)) == 4
     assert len(Hamlyn(videos, "all")) == 12

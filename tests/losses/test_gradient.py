@@ -38,3 +38,16 @@ def test_edges_of_the_image_count_less() -> None:
     plain = gradient_matching(step, FLAT, ALL)
     assert gradient_matching(step, FLAT, ALL, image=image).item() == pytest.approx(plain.item() * math.exp(-0.5))
     assert gradient_matching(step, FLAT, ALL, image=torch.ones_like(image)).item() == plain.item()
+
+
+def test_it_falls_when_nothing_but_edges_improve() -> None:
+    teacher = 3 * torch.tanh((COLUMNS - 20) / 0.25).view_as(FLAT)  # a step within a pixel
+    widths = [4.0, 2.0, 1.0, 0.5, 0.25]
+    students = [3 * torch.tanh((COLUMNS - 20) / width).view_as(FLAT) for width in widths]
+    costs = [gradient_matching(student, teacher, ALL).item() for student in students]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == 0
+    # Levels of the surfaces beside the edge, without it, are none of its business.
+    beside = ALL & ((COLUMNS < 8) | (COLUMNS > 32)).view_as(FLAT)
+    moved = students[-1] + torch.where(COLUMNS < 20, 5.0, -5.0).view_as(FLAT)
+    assert gradient_matching(moved, teacher, beside).item() == pytest.approx(0, abs=1e-6)

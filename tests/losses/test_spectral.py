@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def test_without_weights_the_gradient_is_the_derivative() -> None:
 
 
 @pytest.mark.parametrize("loss", [fourier, haar])
-def test_an_offset_costs_nothing(loss: object) -> None:
+def test_an_offset_costs_nothing(loss: Callable[..., Tensor]) -> None:
     assert callable(loss)
     assert loss(wave() + 3, wave(), ALL).item() == pytest.approx(0, abs=1e-9)
 
@@ -94,3 +95,13 @@ def test_haar_weighs_a_detail_by_its_level() -> None:
     assert haar(checkers.view(1, 1, 8, 8), flat, mask).item() == pytest.approx(2 / 3 / 2)
     coarse = checkers[:4, :4].repeat_interleave(2, 0).repeat_interleave(2, 1).view(1, 1, 8, 8)
     assert haar(coarse, flat, mask).item() == pytest.approx(4 / 3 / 4)
+
+
+@pytest.mark.parametrize("loss", [fourier, haar])
+def test_it_falls_when_nothing_but_fine_detail_improves(loss: Callable[..., Tensor]) -> None:
+    coarse, fine = wave(cycles=2), wave(cycles=24, amplitude=0.2)
+    costs = [loss(coarse + share * fine, coarse + fine, ALL).item() for share in (0, 0.25, 0.5, 0.75, 1)]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == pytest.approx(0, abs=1e-12)
+    # What is wrong at the coarse end stays in the loss, however good the detail is.
+    assert loss(0.5 * coarse + fine, coarse + fine, ALL).item() > costs[-2]

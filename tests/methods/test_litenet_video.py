@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from common.commands import run
 from leadline import checkpoint
@@ -161,6 +162,11 @@ def test_the_recipe_trains_and_goes_on_where_it_was(tmp_path, capsys, monkeypatc
     assert card.kind == "metric-depth"
     assert card.unit == "mm"
     assert card.teacher["name"] == "tract-teacher"
+    board = EventAccumulator(str(tmp_path / "whole.run" / "events"), size_guidance={"images": 0}).Reload()
+    assert {"kept_apart", "training/middle", "training/synthesised", "training/used"} == set(board.Tags()["images"])
+    assert "loss/photometric" in board.Tags()["scalars"]
+    picture = board.Images("training/synthesised")[-1]
+    assert (picture.height, picture.width) == (2 * 64, 2 * 96)  # rows for frames, columns for sources
 
 
 def stopped(*arguments, **options):

@@ -356,7 +356,7 @@ def test_pictures_are_kept_for_looking_at():
     seen = supervision.pictures()
     shapes = {name: tuple(picture.shape) for name, picture in seen.items()}
     images = dict.fromkeys(("synthesised", "registered", "refined"), (2, 2, 3, 12, 16))
-    assert shapes == images | dict.fromkeys(("used", "visible"), (2, 2, 12, 16))
+    assert shapes == images | dict.fromkeys(("used", "visible"), (2, 2, 12, 16)) | {"middle": (2, 1, 3, 12, 16)}
     assert not any(picture.requires_grad for picture in seen.values())
     assert "_pictures" not in " ".join(supervision.state_dict())
     assert torch.equal(copy.deepcopy(supervision).pictures()["refined"], seen["refined"])

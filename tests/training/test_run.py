@@ -20,6 +20,7 @@ from leadline.methods.optimiser import Optimiser
 from leadline.methods.supervised import Supervised
 from leadline.training import fit
 from leadline.training.options import FitOptions
+from leadline.training.pictures import mosaic
 from leadline.training.run import automatic_size, run
 
 TINY = StudentOptions("litenet-tiny", pretrained=False)
@@ -130,3 +131,15 @@ def test_an_unreadable_image_is_left_out_and_named(scenes, bright_teacher, tmp_p
     outcome = run(method, frames, options, tmp_path / "s.safetensors", {}, Holdout(0))
     assert [str(tmp_path / "cut.png") in failure for failure in outcome.failures] == [True]
     assert (tmp_path / "s.safetensors").is_file()
+
+
+def test_pictures_stand_in_rows_and_columns():
+    values = torch.zeros(2, 3, 3, 4, 5)
+    values[1, 2, 0] = 1.0
+    picture = mosaic(values)
+    assert picture.shape == (8, 15, 3)
+    assert (picture[4:, 10:] == (255, 0, 0)).all()
+    assert picture[:4].max() == picture[:, :10].max() == 0
+    masks = mosaic(values[:, :, 0] > 0)
+    assert (masks[4:, 10:] == 255).all()
+    assert masks[:4].max() == 0

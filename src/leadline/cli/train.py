@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     recipe, *rest = arguments
     parser = recipe_parser()
-    parsed = parse(parser, ["--config", str(find_recipe(recipe)), *rest])
+    parsed = parse(parser, ["--config", str(find_recipe(recipe)), *rest, *_instead(rest)])
     settings = parser.dump(parsed, skip_none=False)
     config = parser.instantiate_classes(parsed)
 
@@ -77,3 +77,9 @@ def main(arguments: list[str]) -> int:
         config.augmentation, config.data.describe(),
     )  # fmt: skip
     return 0
+
+
+def _instead(arguments: list[str]) -> list[str]:
+    """Arguments that drop the recipe's budget where another is asked for: steps and minutes exclude each other."""
+    asked = {key for key in ("steps", "minutes") for word in arguments if word.split("=")[0] == f"--fit.{key}"}
+    return [word for key in {"steps", "minutes"} - asked if asked for word in (f"--fit.{key}", "0")]

@@ -88,6 +88,7 @@ class C3vd(DataSet):
     splits = {
         "registered": "every frame that has depth; 10,015 of 22 videos in the first release",
         "pdc-test": "1171 frames of three videos, the test list of PDC-Depth",
+        "pdc-rest": "every frame that has depth of the other videos, to train on",
         "all": "every frame of every video",
     }
     counts = {"registered": 10015, "pdc-test": 1171}
@@ -111,10 +112,11 @@ class C3vd(DataSet):
         """See :meth:`DataSet.frames`."""
         if split == "pdc-test" and self._videos:
             return [replace(id, sequence=self._called(id.sequence)) for id in self._shipped(split)]
+        tested = {self._called(id.sequence) for id in self._shipped("pdc-test")} if split == "pdc-rest" else set()
         return [
             FrameId(name, number)
             for name in self._videos
-            if split == "all" or self._registered(name)
+            if split == "all" or (self._registered(name) and name not in tested)
             for number in self._images(name)
         ]
 

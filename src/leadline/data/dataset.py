@@ -6,10 +6,11 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -211,6 +212,13 @@ class DataSet(Images, ABC):
     def __getitem__(self, index: int) -> Frame:
         """The frame of this index of the split; see :meth:`load`."""
         return self.load(self.ids[index])
+
+    def only(self, indices: Sequence[int]) -> Self:
+        """Some of the frames, in the order given; their neighbours may be others than these."""
+        part = copy(self)
+        part.ids, part.paths = [self.ids[i] for i in indices], [self.paths[i] for i in indices]
+        part.__dict__.pop("digest", None)
+        return part
 
     def clip(self, index: int, offsets: Sequence[int] = (-1, 0, 1)) -> Clip:
         """A frame of the split with its neighbours, in the order of time.

@@ -48,6 +48,7 @@ class Hamlyn(DataSet):
         "all22": "the left images of the 22 sequences",
         "video21": "the left images of all of these but rectified08, for video",
         "video5": "the left images of rectified23 to rectified27, for video",
+        "video17": "the left images of the others of the 22, to train on and be judged on video5",
         "all": "the left and right images of every sequence there is",
     }
     truths = {"stereo": "z-depth by stereo matching, whole mm, up to 300"}
@@ -66,6 +67,7 @@ class Hamlyn(DataSet):
             "all22": {f"rectified{number:02d}" for number in (*FIRST, *range(14, 28))},
             "video21": {f"rectified{number:02d}" for number in (*FIRST, *range(14, 28)) if number != 8},
             "video5": {f"rectified{number}" for number in range(23, 28)},
+            "video17": {f"rectified{number:02d}" for number in (*FIRST, *range(14, 23))},
         }.get(split, found)
         cameras = EYES if split == "all" else ("left",)
         return [

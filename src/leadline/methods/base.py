@@ -104,6 +104,11 @@ class Method(lightning.LightningModule, ABC):
         """The network of pose that is trained beside the student, where there is one."""
         return None
 
+    def pictures(self) -> dict[str, Tensor]:
+        """What the latest step of training saw, for looking at, by name: (B, S, 3, H, W) in [0, 1] or (B, S, H, W)
+        bool; by default nothing."""
+        return {}
+
     def usable(self, frames: Images) -> Sequence[int]:
         """Indices of the frames that can be learned from; by default all."""
         return range(len(frames))

@@ -63,8 +63,8 @@ class LiteNet(Method):
     """Trinity distillation, self-supervision on video, semantic alignment: each where it is asked for.
 
     Distilled only, the student's kind is what the teacher knows: affine disparity of an affine teacher, depth up to
-    scale or metric of the others. On video it is depth: metric where poses are known, else up to scale; what an affine
-    teacher says is then compared with its inverse.
+    scale or metric of the others. On video it is depth: metric where poses are known in a unit of length, else up to
+    scale; what an affine teacher says is then compared with its inverse.
 
     The optical flow of the base has a step of its own in AF-SfMLearner. Here both are one step of one optimiser: no
     gradient of the one loss reaches the networks of the other, and moments belong to parameters, so nothing differs but
@@ -83,7 +83,8 @@ class LiteNet(Method):
         base_lr: learning rate of the networks of pose, flow and appearance.
         alignment: semantic distribution alignment.
         fov: horizontal field of view in degrees, for video that comes without a camera.
-        unit: of depth, where poses are known and the frames have no depth that says it.
+        unit: of depth, where poses are known and the frames have no depth that says it; ``arbitrary`` for poses of a
+            reconstruction from images.
 
     Raises:
         ConfigError: there is nothing to learn from, or what is asked for does not go together.
@@ -127,6 +128,10 @@ class LiteNet(Method):
         """The base's."""
         return self.base.pose if self.base is not None else None
 
+    def pictures(self) -> dict[str, Tensor]:
+        """The base's."""
+        return self.base.pictures() if self.base is not None else {}
+
     def usable(self, frames: Images) -> Sequence[int]:
         """On video the frames that have the neighbours."""
         if self.base is None:
@@ -162,11 +167,8 @@ class LiteNet(Method):
     def student_kind(self) -> tuple[Kind, str]:
         """On video depth. Else what the teacher knows: affine kinds stay, all others become depth."""
         if self.base is not None:
-            return (
-                (Kind("depth", "nothing"), self.unit)
-                if self.base.options.metric
-                else (Kind("depth", "scale"), ARBITRARY)
-            )
+            metric = self.base.options.metric and self.unit != ARBITRARY  # not where poses are of a reconstruction
+            return (Kind("depth", "nothing"), self.unit) if metric else (Kind("depth", "scale"), ARBITRARY)
         assert self.teacher is not None
         kind = self.teacher.kind
         if kind.up_to == "affine":

@@ -100,7 +100,7 @@ class SelfSupervisionOptions:
 
     @property
     def metric(self) -> bool:
-        """Whether depth comes out in the unit of the poses, times ``known_scale``; else up to scale."""
+        """Whether depth comes out in the unit of the poses, times ``known_scale``; else up to a scale of its own."""
         return self.pose == "known"
 
 
@@ -183,9 +183,10 @@ class SelfSupervision(nn.Module):
     def pictures(self) -> dict[str, Tensor]:
         """What the latest :meth:`losses` saw at full size, for looking at; empty before. Detached.
 
-        ``synthesised`` (B, S, 3, H, W), the middle frame as made from each source; ``used`` (B, 1 or S, H, W) bool, the
-        pixels that taught; with flow ``registered`` (B, S, 3, H, W), the sources brought here by it, and ``visible``
-        (B, S, H, W) bool; with appearance ``refined`` (B, S, 3, H, W), the middle frame in each source's light.
+        ``middle`` (B, 1, 3, H, W), the middle frame; ``synthesised`` (B, S, 3, H, W), the same made from each source;
+        ``used`` (B, 1 or S, H, W) bool, the pixels that taught; with flow ``registered`` (B, S, 3, H, W), the sources
+        brought here by it, and ``visible`` (B, S, H, W) bool; with appearance ``refined`` (B, S, 3, H, W), the middle
+        frame in each source's light.
         """
         return self._pictures
 
@@ -254,7 +255,7 @@ class SelfSupervision(nn.Module):
                 smooth = disparity_smoothness(_full(disparity), _shrunk(clean, disparity.shape[-2:]))
                 parts["smoothness"].append(options.smoothness / 2**level * smooth)
                 if level == 0:
-                    self._look(made, wanted if changes else [], registered, used)
+                    self._look(clean, made, wanted if changes else [], registered, used)
         return {name: torch.stack(values).mean() for name, values in parts.items()}
 
     def flow_losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -350,9 +351,11 @@ class SelfSupervision(nn.Module):
         with _full_precision(batch["clean"]):
             return [_resized(_full(change), batch["clean"].shape[-2:]) for change in changes]
 
-    def _look(self, made: list[Tensor], wanted: list[Tensor], registered: list[_Registered], used: Tensor) -> None:
+    def _look(
+        self, clean: Tensor, made: list[Tensor], wanted: list[Tensor], registered: list[_Registered], used: Tensor
+    ) -> None:
         """Keep what :meth:`pictures` shows."""
-        seen = {"synthesised": torch.stack(made, dim=1), "used": used}
+        seen = {"middle": clean[:, None], "synthesised": torch.stack(made, dim=1), "used": used}
         if registered:
             seen["registered"] = torch.stack([one.images[0] for one in registered], dim=1)
             seen["visible"] = torch.cat([one.visible for one in registered], dim=1)

@@ -1,4 +1,4 @@
-"""Pictures of a run: what the student answers on the same few frames as it learns."""
+"""Pictures of a run: what the student answers on the same few frames as it learns, and what it learns from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 from leadline.data.samples import Samples, collate, to_device
 from leadline.methods.base import Method
@@ -16,7 +17,8 @@ from leadline.view import colourise, robust_range
 
 
 class Pictures(Callback):
-    """After every look at the frames kept apart: image, target and answer of a few, to TensorBoard.
+    """After every look at the frames kept apart: image, target and answer of a few, to TensorBoard; beside them what
+    the method's latest step saw.
 
     Args:
         samples: without augmentation.
@@ -33,7 +35,10 @@ class Pictures(Callback):
         if not boards or not self.indices or not trainer.is_global_zero:
             return
         picture = draw(pl_module, self.samples, self.indices)
-        boards[0].experiment.add_image("kept_apart", picture, trainer.global_step, dataformats="HWC")
+        board = boards[0].experiment
+        board.add_image("kept_apart", picture, trainer.global_step, dataformats="HWC")
+        for name, values in pl_module.pictures().items():
+            board.add_image(f"training/{name}", mosaic(values[:4]), trainer.global_step, dataformats="HWC")
 
 
 @torch.no_grad()
@@ -52,3 +57,13 @@ def draw(method: Method, samples: Samples, indices: list[int]) -> np.ndarray:
             cells.append(colourise(values, valid, *robust_range(values, valid), quantity=method.target_kind.quantity))
         rows.append(np.concatenate(cells, axis=1))
     return np.concatenate(rows, axis=0)
+
+
+def mosaic(values: Tensor) -> np.ndarray:
+    """(B h, S w, 3) uint8 of (B, S, 3, h, w) in [0, 1] or (B, S, h, w) bool: a row for each of B, a column for each of
+    S."""
+    if values.ndim == 4:
+        values = values[:, :, None].expand(-1, -1, 3, -1, -1)
+    count, columns, _, height, width = values.shape
+    levels = (values.float().clamp(0, 1) * 255).byte().permute(0, 3, 1, 4, 2)
+    return levels.reshape(count * height, columns * width, 3).cpu().numpy()

@@ -1,0 +1,73 @@
+"""What ablations share: one student trained and judged, a file for every run, a table over seeds.
+
+Seeds go one after the other, so that a part of the table is whole early; what has a file is not run again. To use more
+cores, start the script several times with different --seeds and, at the end, once with all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from leadline.data.augmentation import Augmentation
+from leadline.data.dataset import DataSet
+from leadline.data.split import Holdout
+from leadline.foundation.base import DepthModel
+from leadline.io.atomic import write_json
+from leadline.io.reading import read_json
+from leadline.methods.base import Method
+from leadline.protocols.candidate import asked
+from leadline.protocols.protocol import Protocol
+from leadline.runtime.predictor import Predictor
+from leadline.training.options import FitOptions
+from leadline.training.run import run
+
+Figures = dict[str, float]
+
+
+def every_run(
+    out: Path, names: Iterable[str], seeds: Sequence[int], made: Callable[[str, int], Figures]
+) -> dict[str, list[Figures]]:
+    """Figures by name, one a seed, of OUT/NAME-seedN.json; runs without a file are made."""
+    figures: dict[str, list[Figures]] = {name: [] for name in names}
+    for seed in seeds:
+        for name in figures:
+            file = out / f"{name.replace(' ', '-')}-seed{seed}.json"
+            if not file.is_file():
+                write_json(file, made(name, seed))
+            figures[name].append(read_json(file))
+    return figures
+
+
+def train(method: Method, frames: DataSet, budget: FitOptions, out: Path) -> None:
+    """Train a method's student on all of the frames."""
+    run(method, frames, budget, out, {}, Holdout(0), Augmentation(crop=1.0, jitter=0.2))
+
+
+def judged(model: DepthModel, frames: DataSet, rules: Protocol) -> Figures:
+    """Mean figures of a model."""
+    return dict(rules.evaluate(asked("model", Predictor(model).predict, model.parallel), frames).means)
+
+
+def print_table(
+    figures: Mapping[str, Sequence[Figures]], columns: Sequence[str], base: str | None = None, title: str = ""
+) -> None:
+    """Mean and standard deviation over the seeds; of the first column also the ratio to ``base`` within each seed."""
+    width = max(map(len, figures)) + 2
+    print(f"\n{title}: mean and standard deviation over {len(next(iter(figures.values())))} seeds")
+    print(
+        " " * width + "".join(f"{column:>22}" for column in columns) + (f"{columns[0] + ' / ' + base:>26}" * bool(base))
+    )
+    for name, each in figures.items():
+        cells = [_spread([one.get(column, float("nan")) for one in each], 22) for column in columns]
+        if base:
+            pairs = zip(each, figures[base], strict=True)
+            cells.append(_spread([one[columns[0]] / other[columns[0]] for one, other in pairs], 26))
+        print(f"{name:<{width}}" + "".join(cells))
+
+
+def _spread(values: Sequence[float], width: int) -> str:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return f"{np.mean(values):>{width - 8}.4f} {deviation:>7.4f}"

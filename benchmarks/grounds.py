@@ -1,0 +1,66 @@
+"""What students are trained and judged on in the ablations: a rendered world, a real room.
+
+For a seed a ground gives the frames to learn from and those to judge on, which never overlap, and the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from leadline.data.dataset import DataSet
+from leadline.data.sevenscenes import SevenScenes
+from leadline.data.split import Holdout
+from leadline.methods.self_supervision import MONODEPTH2
+from leadline.protocols.folder import FOLDER
+from leadline.training.rendered import Rendered
+
+CARDS = Path(__file__).parent / "cards"
+
+
+class Tract:
+    """Rendered tubes, other places for every seed. What the bundled teacher has never seen (pools, bubbles, tools) is
+    left out, as in the demo."""
+
+    name = "tract"
+    depth_range = (1.0, 400.0)
+    base = replace(MONODEPTH2, pose="known", automask=False, scales=3)
+    rules = replace(FOLDER, alignment="median", min_depth=1.0, max_depth=150.0)
+
+    def __init__(self, size: tuple[int, int], clips: int) -> None:
+        self.size, self.clips = size, clips
+
+    def learned(self, seed: int) -> DataSet:
+        return self._rendered(self.clips, 1000 * seed)
+
+    def judged(self, seed: int) -> DataSet:
+        return self._rendered(12, 90_000 + 1000 * seed)
+
+    def _rendered(self, clips: int, seed: int) -> Rendered:
+        height, width = self.size
+        return Rendered("tract", clips, 8, seed, rate=6.0, height=height, width=width, poses=True)
+
+
+class Room:
+    """480 frames of 7-Scenes, every third block of 40 judged on, with gaps of 5 frames. The sources are five frames
+    away: nearer ones hardly differ, and none is a frame judged on."""
+
+    name = "room"
+    depth_range = (0.3, 10.0)
+    base = replace(MONODEPTH2, offsets=(-5, 5), pose="known", scales=3)
+    rules = replace(FOLDER, alignment="median", min_depth=0.3, max_depth=10.0)
+
+    def __init__(self, data: Path) -> None:
+        self.frames = SevenScenes(data / "sevenscenes", split="all")
+        self.parts = Holdout(3, 40, 5).split(len(self.frames))
+
+    def learned(self, seed: int) -> DataSet:
+        del seed
+        return self.frames.only(self.parts[0])
+
+    def judged(self, seed: int) -> DataSet:
+        del seed
+        return self.frames.only(self.parts[1])
+
+
+Ground = Tract | Room
