@@ -1,4 +1,4 @@
-"""The recipes of LiteNet on the layouts of real data sets, written by the tract world, and their protocols after them."""
+"""The recipes of LiteNet on the layouts of real data sets, as the tract world writes them, and their protocols."""
 
 from __future__ import annotations
 

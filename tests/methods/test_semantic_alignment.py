@@ -95,7 +95,7 @@ def test_tokens_lie_where_the_features_lie_though_these_reach_beyond_the_image()
     """Swift extends the image to multiples of 32; its features' cells stay at 16 pixels."""
     module = alignment("swift")
     image = sample(70, 100)[0]
-    tokens = module._tokens(image, (6, 8))
+    tokens = module.encoder.under(image, (6, 8), 16)
     inside = module.encoder.tokens(image[..., :64, :96])
     torch.testing.assert_close(tokens[..., :4, :6], inside)
 

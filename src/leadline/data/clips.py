@@ -47,7 +47,7 @@ class ClipSamples(Samples):
     - ``camera``, of the middle frame, where it is known;
     - ``motions`` (S, 4, 4), which move points from the middle camera's axes to those of each source, in the unit of the
       poses, where they are wanted and known;
-    - ``target``, ``mask`` and ``index`` of the middle frame as in :class:`Samples`.
+    - ``target``, ``mask``, ``index`` and ``mirrored`` of the middle frame as in :class:`Samples`.
 
     Raises:
         ConfigError: there is no offset, one is 0 or twice there.
@@ -79,7 +79,7 @@ class ClipSamples(Samples):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         draw, index = key[0], self.indices[key[1]]
         order = sorted((0, *self.offsets))
-        seen, clean = self._varied(Clip([self._frame(index, offset) for offset in order]), draw)
+        seen, clean, mirrored = self._varied(Clip([self._frame(index, offset) for offset in order]), draw)
         middle, places = order.index(0), [order.index(offset) for offset in self.offsets]
         item = {
             "image": pixels(seen[middle]),
@@ -88,6 +88,7 @@ class ClipSamples(Samples):
             "clean_sources": torch.stack([pixels(clean[place]) for place in places]),
             **labels(clean[middle]),
             "index": index,
+            "mirrored": mirrored,
         }
         if clean[middle].camera is not None:
             item["camera"] = clean[middle].camera

@@ -55,7 +55,7 @@ class Samples(Dataset[dict[str, Any]]):
 
     An item holds ``image`` (3, H, W) RGB in [0, 1] for the student; ``clean``, the same without colour changes, for a
     teacher; ``target`` (1, H, W), NaN where unknown; ``mask`` (1, H, W) bool, pixels that may be used at all;
-    ``index``, of the frame in ``frames``.
+    ``index``, of the frame in ``frames``; ``mirrored``, whether left and right were exchanged.
     """
 
     def __init__(
@@ -78,24 +78,27 @@ class Samples(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         draw, index = key[0], self.indices[key[1]]
-        seen, clean = self._varied(Clip([self.frames[index]]), draw)
-        return {"image": pixels(seen[0]), "clean": pixels(clean[0]), **labels(clean[0]), "index": index}
+        seen, clean, mirrored = self._varied(Clip([self.frames[index]]), draw)
+        images = {"image": pixels(seen[0]), "clean": pixels(clean[0])}
+        return images | labels(clean[0]) | {"index": index, "mirrored": mirrored}
 
-    def _varied(self, clip: Clip, draw: int) -> tuple[Clip, Clip]:
-        """A clip at the size asked for, all its frames changed alike; and the same without colour changes."""
+    def _varied(self, clip: Clip, draw: int) -> tuple[Clip, Clip, bool]:
+        """A clip at the size asked for, all its frames changed alike; the same without colour changes; and whether it
+        was mirrored."""
         clip = Resize(*covering(clip[0].height, clip[0].width, self.size))(clip)
         if self.augmentation is None:
             clip = CentreCrop(*self.size)(clip)
-            return clip, clip
+            return clip, clip, False
         rng = np.random.default_rng([self.seed, draw])
         if self.augmentation.crop < 1:
             clip = RandomResizedCrop(*self.size, scale=(self.augmentation.crop, 1.0))(clip, rng)
         else:
             clip = CentreCrop(*self.size)(clip)
-        clip = HorizontalFlip(self.augmentation.flip)(clip, rng)
+        mirrored = HorizontalFlip(self.augmentation.flip).sample(rng, clip[0])
+        clip = HorizontalFlip(float(mirrored))(clip)
         if not (strength := self.augmentation.jitter):
-            return clip, clip
-        return ColourJitter(strength, strength, strength, strength / 4)(clip, rng), clip
+            return clip, clip, mirrored
+        return ColourJitter(strength, strength, strength, strength / 4)(clip, rng), clip, mirrored
 
 
 def pixels(frame: Frame) -> Tensor:

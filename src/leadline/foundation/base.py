@@ -55,6 +55,10 @@ class DepthModel(ABC):
             fits the kind, such as a depth that is not positive.
         """
 
+    def described(self) -> dict[str, str]:
+        """Name, licence and kind, for the card of a student."""
+        return {"name": self.name, "licence": self.licence, "kind": str(self.kind)}
+
     def to(self, device: str) -> Self:
         """Move to a device; a model that runs on the CPU only stays there."""
         return self

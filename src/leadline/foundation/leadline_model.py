@@ -17,7 +17,9 @@ from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
 from leadline.foundation.base import DepthModel
 from leadline.foundation.licences import is_restricted
+from leadline.foundation.semantics import open_encoder
 from leadline.io.atomic import writing
+from leadline.networks.aggregation import Aggregated
 from leadline.networks.student import Student
 
 
@@ -73,12 +75,16 @@ class LeadlineModel(DepthModel):
         """The model in a checkpoint file or folder.
 
         Raises:
-            InputError: no such file, not a leadline checkpoint, or weights of another architecture.
+            InputError: no such file, not a leadline checkpoint, or weights of another architecture; or the semantic
+                encoder it needs cannot be opened.
         """
         weights, card = checkpoint.load(path)
         file = checkpoint.locate(path)
         name = file.parent.name if file.name == checkpoint.FILE else file.stem
-        return cls(Student.from_card(card, weights, str(file)), card, name, device)
+        student = Student.from_card(card, weights, str(file))
+        if isinstance(student.network, Aggregated):
+            student.network.attach(open_encoder(student.network.name))
+        return cls(student, card, name, device)
 
     @classmethod
     def from_pretrained(cls, name: str, device: str = "cpu") -> Self:

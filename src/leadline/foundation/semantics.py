@@ -134,6 +134,26 @@ class SemanticEncoder(ABC):
         """
         raise ConfigError(f"{self.name}: gives features of its last layer only; those of single blocks DINO gives")
 
+    def under(self, images: Tensor, grid: tuple[int, int], stride: int, blocks: Sequence[int] = ()) -> Tensor:
+        """One token for each feature of another network, whose grid may reach beyond the image at the right and bottom:
+        there the image's border is repeated.
+
+        Args:
+            images: (B, 3, H, W) RGB in [0, 1].
+            grid: (h, w) of the features.
+            stride: pixels of the image that one of them stands for, along each side.
+            blocks: indices of blocks whose features are laid side by side; by default the tokens.
+
+        Returns:
+            (B, C, h, w) float32, C = ``channels`` times the number of blocks.
+
+        Raises:
+            ConfigError: see :meth:`blocks`.
+        """
+        rows, columns = (stride * cells - side for cells, side in zip(grid, images.shape[-2:], strict=True))
+        images = F.pad(images, (0, columns, 0, rows), mode="replicate")
+        return torch.cat(self.blocks(images, blocks, grid), dim=1) if blocks else self.tokens(images, grid)
+
     def pooled(self, images: Tensor) -> Tensor:
         """One vector for each image, (B, C) float32: the mean of the tokens, of DINO the class token."""
         return self.tokens(images).mean(dim=(-2, -1))

@@ -70,17 +70,6 @@ class Method(lightning.LightningModule, ABC):
         self.optimiser = optimiser
 
     @abstractmethod
-    def losses(self, outputs: list[Tensor], target: Tensor, mask: Tensor, image: Tensor) -> dict[str, Tensor]:
-        """Named, weighted parts of the loss.
-
-        Args:
-            outputs: the student's answers, finest first, (B, 1, h, w) each; the finest has the target's size.
-            target: (B, 1, H, W) in the student's kind; no meaning outside the mask.
-            mask: (B, 1, H, W) bool.
-            image: (B, 3, H, W) RGB in [0, 1].
-        """
-
-    @abstractmethod
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
     ) -> tuple[Frames, dict[int, str]]:
@@ -175,14 +164,9 @@ class Method(lightning.LightningModule, ABC):
         """Cameras, too, which Lightning does not know."""
         return to_device(batch, device)
 
+    @abstractmethod
     def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Targets, the student's answers to a batch, and the loss by parts."""
-        target = self.targets(batch)
-        mask = batch["mask"] & torch.isfinite(target)
-        # Convolutions on the CPU, and mixed precision on a GPU, are faster with channels last.
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
-        outputs = [output.float() for output in self.student(image)]
-        return self.losses(outputs, torch.where(mask, target, 1.0), mask, batch["image"])
+        """The weighted parts of the loss of a batch, by name; their sum is what is minimised."""
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step: the loss by parts, logged, and their sum."""

@@ -16,13 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leadline.data.augmentation import Augmentation
-from leadline.data.clips import ClipSamples, usable
-from leadline.data.dataset import DataSet
 from leadline.data.images import Images
-from leadline.data.samples import Frames, Samples
-from leadline.depth import ARBITRARY, Kind
-from leadline.errors import ConfigError, InputError
+from leadline.data.samples import Frames
+from leadline.depth import Kind
+from leadline.errors import ConfigError
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labelled import Labelled
@@ -31,11 +28,11 @@ from leadline.losses.gradient import gradient_matching
 from leadline.losses.normalise import normalised_pair
 from leadline.losses.spatial import ranking, trimmed
 from leadline.losses.spectral import fourier, haar
-from leadline.methods.base import Method, StudentOptions, as_depth, resized
+from leadline.methods.base import StudentOptions, as_depth, resized
 from leadline.methods.optimiser import Optimiser
-from leadline.methods.self_supervision import SelfSupervision, SelfSupervisionOptions
+from leadline.methods.self_supervision import SelfSupervisionOptions
 from leadline.methods.semantic_alignment import Alignment, SemanticAlignment
-from leadline.networks.pose import PoseNetwork
+from leadline.methods.video import VideoMethod
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,12 @@ class Trinity:
     coarse: float = 0.5
 
 
-class LiteNet(Method):
+class LiteNet(VideoMethod):
     """Trinity distillation, self-supervision on video, semantic alignment: each where it is asked for.
 
     Distilled only, the student's kind is what the teacher knows: affine disparity of an affine teacher, depth up to
-    scale or metric of the others. On video it is depth: metric where poses are known in a unit of length, else up to
-    scale; what an affine teacher says is then compared with its inverse.
-
-    The optical flow of the base has a step of its own in AF-SfMLearner. Here both are one step of one optimiser: no
-    gradient of the one loss reaches the networks of the other, and moments belong to parameters, so nothing differs but
-    that flow is one step older where it is used.
+    scale or metric of the others. On video it is depth, see :class:`VideoMethod`; what an affine teacher says is then
+    compared with its inverse.
 
     Args:
         teacher: the model to learn from, or what ``leadline.foundation.load`` opens; it is never trained or saved.
@@ -104,71 +97,31 @@ class LiteNet(Method):
         fov: float | None = None,
         unit: str = "m",
     ) -> None:
-        super().__init__(student, optimiser)
+        super().__init__(student, optimiser, base, base_lr, fov, unit)
         if teacher is None and base is None:
             raise ConfigError("teacher: without a teacher a base is needed, which learns from video")
         if teacher is None and alignment is not None and alignment.kind == "global":
             raise ConfigError("alignment.kind: global compares with a teacher's depth; there is none")
-        if base is not None and student.depth_range is None and student.start is None:
-            raise ConfigError(
-                "student.depth_range: video does not tell; say nearest and farthest depth, such as [0.1, 150]"
-            )
         self.cache = cache and teacher is not None
         self.teacher = load(teacher, card=teacher_card) if isinstance(teacher, str) else teacher
         self.trinity = trinity
-        self.base = SelfSupervision(base) if base is not None else None
-        self.base_lr = base_lr
         self.alignment_options = alignment
         self.alignment: SemanticAlignment | None = None
-        self.fov = fov
-        self.unit = unit
-
-    @property
-    def pose_network(self) -> PoseNetwork | None:
-        """The base's."""
-        return self.base.pose if self.base is not None else None
-
-    def pictures(self) -> dict[str, Tensor]:
-        """The base's."""
-        return self.base.pictures() if self.base is not None else {}
-
-    def usable(self, frames: Images) -> Sequence[int]:
-        """On video the frames that have the neighbours."""
-        if self.base is None:
-            return range(len(frames))
-        if not isinstance(frames, DataSet):
-            raise ConfigError("data: a base learns from video, from a data set that knows what comes before and after")
-        found = usable(frames, self.base.options.offsets)
-        if not found:
-            raise InputError(f"{frames.root}: no frame has neighbours at {list(self.base.options.offsets)}")
-        return found
 
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
     ) -> tuple[Frames, dict[int, str]]:
         """Label every frame once and keep the labels, unless the teacher is to answer at every step."""
-        self.data_licence = frames.licence
-        if self.base is not None and self.base.options.metric and (depth := frames[used[0]].depth) is not None:
-            self.unit = depth.to_depth().unit
+        ready, failures = super().prepare(frames, used, size, folder)
         if not self.cache or self.teacher is None:
-            return frames, {}
+            return ready, failures
         labelled = Labelled(frames, self.teacher, size, folder / "labels")
         return labelled, labelled.fill(used)
-
-    def samples(
-        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
-    ) -> Samples:
-        """On video clips, else single frames."""
-        if self.base is None:
-            return super().samples(frames, size, augmentation, seed)
-        known = self.base.options.metric
-        return ClipSamples(frames, size, self.base.options.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
 
     def student_kind(self) -> tuple[Kind, str]:
         """On video depth. Else what the teacher knows: affine kinds stay, all others become depth."""
         if self.base is not None:
-            metric = self.base.options.metric and self.unit != ARBITRARY  # not where poses are of a reconstruction
-            return (Kind("depth", "nothing"), self.unit) if metric else (Kind("depth", "scale"), ARBITRARY)
+            return super().student_kind()
         assert self.teacher is not None
         kind = self.teacher.kind
         if kind.up_to == "affine":
@@ -181,27 +134,13 @@ class LiteNet(Method):
 
     def teacher_card(self) -> dict[str, str]:
         """See :meth:`Method.teacher_card`."""
-        if self.teacher is None:
-            return super().teacher_card()
-        return {"name": self.teacher.name, "licence": self.teacher.licence, "kind": str(self.teacher.kind)}
+        return self.teacher.described() if self.teacher else super().teacher_card()
 
     def make_student(self, targets: Tensor) -> None:
-        """On video the student starts in the middle of its depth range, whatever the targets say."""
-        if self.base is None:
-            super().make_student(targets)
-        else:
-            nearest, farthest = self.student_options.depth_range or (0.1, 150.0)
-            super().make_student(torch.full((1,), (nearest * farthest) ** 0.5))
+        """See :meth:`VideoMethod.make_student`."""
+        super().make_student(targets)
         if self.alignment_options is not None:
             self.alignment = SemanticAlignment(self.student.network, self.alignment_options)
-
-    def rates(self) -> list[tuple[float, list[torch.nn.Parameter]]]:
-        """The networks of the base have a rate of their own."""
-        if self.base is None:
-            return super().rates()
-        own = {id(parameter) for parameter in self.base.parameters()}
-        others = [parameter for parameter in self.parameters() if id(parameter) not in own]
-        return [(self.optimiser.lr, others), (self.base_lr, list(self.base.parameters()))]
 
     @property
     def target_kind(self) -> Kind:
@@ -228,8 +167,8 @@ class LiteNet(Method):
     def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The losses that are asked for, by name."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
-        outputs, features = self.student.with_features(image)
-        outputs = [output.float() for output in outputs]
+        features = self.student.network.encode(image)
+        outputs = [output.float() for output in self.student.decode(features, (image.shape[-2], image.shape[-1]))]
         compared = [self._compared(output) for output in outputs]
         target = mask = batch["mask"]
         parts: dict[str, Tensor] = {}

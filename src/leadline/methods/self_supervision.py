@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -294,6 +294,31 @@ class SelfSupervision(nn.Module):
                     smoothness = edge_aware_smoothness(flow, _shrunk(clean, flow.shape[-2:]))
                     parts["flow_smoothness"].append(options.flow_smoothness * smoothness / 2**level)
         return {name: torch.stack(values).mean() for name, values in parts.items()}
+
+    @torch.no_grad()
+    def reprojection_error(self, depth: Tensor, batch: dict[str, Any]) -> Tensor:
+        """How badly a depth map explains the middle frame: the least photometric error over the sources, by the motion
+        known or learned so far; nothing is trained.
+
+        Args:
+            depth: (B, 1, H, W) z-depth > 0, of the images' size and in the scale of the motions.
+            batch: of clips.
+
+        Returns:
+            (B, 1, H, W) >= 0, infinite where no source shows the pixel.
+
+        Raises:
+            InputError: see :meth:`losses`, as the next.
+            ConfigError: the clips have another number of sources.
+        """
+        count = self._count(batch)
+        with _at_rest(self.pose) if self.pose is not None else nullcontext():
+            motions, camera = self._geometry(batch)
+        with _full_precision(batch["clean"]):
+            clean, sources = _full(batch["clean"]), _full(batch["clean_sources"])
+            views = [synthesise(sources[:, s], _full(depth), camera, motions[s]) for s in range(count)]
+            errors = [torch.where(view[1], photometric_error(view[0], clean), torch.inf) for view in views]
+        return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
 
     def _count(self, batch: dict[str, Any]) -> int:
         count, wanted = batch["sources"].shape[1], len(self.options.offsets)

@@ -6,13 +6,11 @@ What is published is that such an alignment suppresses pseudo-texture. ``dense``
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError, suggest
@@ -68,7 +66,7 @@ class SemanticAlignment(nn.Module):
         self.encoder = encoder or open_encoder(options.encoder)
         self.projector: RecurrentProjector | None = None
         if options.kind == "dense":
-            self.level = _level(network)
+            self.level = network.level(STRIDE)
             self.projector = RecurrentProjector(self.encoder.channels, network.widths[self.level])
 
     def losses(
@@ -101,22 +99,10 @@ class SemanticAlignment(nn.Module):
             found = self.encoder.pooled(as_image(student_depth, mask))
             return {"alignment": weight * pooled(found, wanted, temperature)}
         features = student_features[self.level]
-        projected = self.projector(self._tokens(image, (features.shape[-2], features.shape[-1])))
+        with torch.no_grad():
+            tokens = self.encoder.under(image, (features.shape[-2], features.shape[-1]), STRIDE)
+        projected = self.projector(tokens)
         return {
             "alignment": weight * dense(projected, features, temperature),
             "mapping": weight * mapping(projected, features),
         }
-
-    @torch.no_grad()
-    def _tokens(self, image: Tensor, grid: tuple[int, int]) -> Tensor:
-        """One token for each of the student's features, which may reach beyond the image at the right and bottom."""
-        rows, columns = (STRIDE * cells - side for cells, side in zip(grid, image.shape[-2:], strict=True))
-        return self.encoder.tokens(F.pad(image, (0, columns, 0, rows), mode="replicate"), grid)
-
-
-def _level(network: DepthNetwork) -> int:
-    """Index, from the end, of the features at 1/16: each level has half the size of the one before."""
-    level = -1 - round(math.log2(network.stride / STRIDE))
-    if not -len(network.widths) <= level <= -1:
-        raise ConfigError(f"student: {network.architecture} has no features at 1/{STRIDE} to align")
-    return level

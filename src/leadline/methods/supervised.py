@@ -78,6 +78,15 @@ class Supervised(Method):
         """The measured depth."""
         return as_depth(batch["target"], self.kind)
 
+    def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """See :meth:`losses`."""
+        target = self.targets(batch)
+        mask = batch["mask"] & torch.isfinite(target)
+        # Convolutions on the CPU, and mixed precision on a GPU, are faster with channels last.
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        outputs = [output.float() for output in self.student(image)]
+        return self.losses(outputs, torch.where(mask, target, 1.0), mask, batch["image"])
+
     def losses(self, outputs: list[Tensor], target: Tensor, mask: Tensor, image: Tensor) -> dict[str, Tensor]:
         """Data term at every output, gradients (of log depth, or of the affine map) at the finest."""
         kind = self.student.kind

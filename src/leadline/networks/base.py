@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -30,7 +31,7 @@ class DepthNetwork(nn.Module, ABC):
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {}
-    stride: ClassVar[int]
+    stride: int
     widths: tuple[int, ...]
     architecture: str = ""
     options: dict[str, Any]
@@ -53,6 +54,18 @@ class DepthNetwork(nn.Module, ABC):
         network.architecture = variant
         network.options = options
         return network
+
+    def level(self, stride: int) -> int:
+        """Index, from the end, of the feature maps that are so much smaller than the image: each has half the size of
+        the one before.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        level = -1 - round(math.log2(self.stride / stride))
+        if not -len(self.widths) <= level <= -1:
+            raise ConfigError(f"student: {self.architecture} has no features at 1/{stride}")
+        return level
 
     @abstractmethod
     def encode(self, image: Tensor) -> list[Tensor]:

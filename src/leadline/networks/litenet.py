@@ -52,7 +52,7 @@ class LiteNet(DepthNetwork):
         "litenet": {"widths": (48, 80, 128), "depths": (4, 4, 10)},
         "litenet-8m": {"widths": (64, 128, 224), "depths": (4, 4, 10)},
     }
-    stride: ClassVar[int] = 16
+    stride = 16
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import overload
 
 import torch
@@ -68,11 +69,15 @@ class Student(nn.Module):
             return [self._express(scale) for scale in output]
         return self._express(output)
 
-    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """In training: the same list, and what the network's encoder gave of the image."""
-        features = self.network.encode(image)
-        outputs = self.network.decode(features, (image.shape[-2], image.shape[-1]))
-        return [self._express(output) for output in outputs], features
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> list[Tensor]:
+        """The same of what the network's encoder gave: a list of maps, in eval mode of the finest alone.
+
+        Args:
+            features: of ``network.encode``.
+            size: (height, width) of the image.
+        """
+        outputs = self.network.decode(features, size)
+        return [self._express(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
 
     def _express(self, sigmoid: Tensor) -> Tensor:
         if self.depth_range is None:

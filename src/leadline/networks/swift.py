@@ -56,7 +56,7 @@ class Swift(DepthNetwork):
         "swift-lite1": {"lite": 1},
         "swift-lite2": {"lite": 2},
     }
-    stride: ClassVar[int] = 32
+    stride = 32
 
     def __init__(self, lite: int = 0, pretrained: bool = False) -> None:
         super().__init__()

@@ -31,8 +31,9 @@ from leadline.frame import Frame
 from leadline.geometry.poses import relative
 from leadline.metrics.boundary import boundary_f1
 from leadline.metrics.cross_view import consistency, overlap_abs_rel
-from leadline.metrics.depth import depth_errors, l1, median_rel, rmse_log10
+from leadline.metrics.depth import abs_rel, delta, depth_errors, l1, median_rel, rmse_log10
 from leadline.metrics.pseudo_texture import pseudo_texture
+from leadline.metrics.regions import in_region, near_borders, textureless
 from leadline.metrics.temporal import opw, temporal_alignment, tgm
 from leadline.protocols.candidate import Candidate
 from leadline.rig import Rig, ring
@@ -52,6 +53,10 @@ SCORES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "l1": lambda depth, truth, image, mask: l1(depth, truth, mask),
     "median_rel": lambda depth, truth, image, mask: median_rel(depth, truth, mask),
     "rmse_log10": lambda depth, truth, image, mask: rmse_log10(depth, truth, mask),
+    "abs_rel_borders": lambda depth, truth, image, mask: in_region(abs_rel, depth, truth, near_borders(truth, mask)),
+    "delta1_borders": lambda depth, truth, image, mask: in_region(delta, depth, truth, near_borders(truth, mask)),
+    "abs_rel_textureless": lambda depth, truth, image, mask: in_region(abs_rel, depth, truth, textureless(image, mask)),
+    "delta1_textureless": lambda depth, truth, image, mask: in_region(delta, depth, truth, textureless(image, mask)),
 }
 
 
