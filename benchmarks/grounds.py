@@ -41,6 +41,27 @@ class Tract:
         return Rendered("tract", clips, 8, seed, rate=6.0, height=height, width=width, poses=True)
 
 
+class Street:
+    """Rendered streets, other places for every seed, as a camera of KITTI's shape sees them ten times a second."""
+
+    name = "street"
+    depth_range = (0.5, 200.0)
+    base = replace(MONODEPTH2, pose="known", scales=3)
+    rules = replace(FOLDER, alignment="median", min_depth=0.5, max_depth=80.0)
+
+    def __init__(self, clips: int) -> None:
+        self.clips = clips
+
+    def learned(self, seed: int) -> DataSet:
+        return self._rendered(self.clips, 1000 * seed)
+
+    def judged(self, seed: int) -> DataSet:
+        return self._rendered(12, 90_000 + 1000 * seed)
+
+    def _rendered(self, clips: int, seed: int) -> Rendered:
+        return Rendered("street", clips, 8, seed, rate=10.0, height=192, width=640, poses=True)
+
+
 class Room:
     """480 frames of 7-Scenes, every third block of 40 judged on, with gaps of 5 frames. The sources are five frames
     away: nearer ones hardly differ, and none is a frame judged on."""
@@ -63,4 +84,4 @@ class Room:
         return self.frames.only(self.parts[1])
 
 
-Ground = Tract | Room
+Ground = Tract | Street | Room

@@ -196,6 +196,9 @@ def test_two_commands_teacher_then_student(tmp_path, capsys, monkeypatch):
     for recipe, out in (("vfm-street-teacher", "teacher.safetensors"), ("vfm-street", "student.safetensors")):
         code, _, err = run(capsys, "train", recipe, "--out", out, *common)
         assert code == 0, err
+    code, _, err = run(capsys, "export", "--model", "teacher.safetensors", "--to", "onnx", "--out", "teacher.onnx")
+    assert code == 2
+    assert "needs the semantic encoder efficientnet-lite0" in err
     card = checkpoint.read_card("student.safetensors")
     assert (card.architecture, card.kind, card.unit) == ("litenet-tiny", "metric-depth", "m")
     assert card.teacher["name"] == "teacher"

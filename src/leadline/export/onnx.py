@@ -16,6 +16,7 @@ from leadline.errors import ConfigError
 from leadline.export.parity import check_parity
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.io.atomic import writing
+from leadline.networks.aggregation import Aggregated
 
 
 def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
@@ -29,8 +30,14 @@ def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
 
     Raises:
         ParityError: the file computed something else; it is not kept.
-        ConfigError: the packages for exporting are not installed.
+        ConfigError: the packages for exporting are not installed; or the model is a teacher that needs a foundation
+            model beside it.
     """
+    if isinstance(model.student.network, Aggregated):
+        raise ConfigError(
+            f"{model.name}: needs the semantic encoder {model.student.network.name}, which is no part of it, so it is "
+            "not exported; a student of it is: leadline train vfm-street --method.teacher FILE"
+        )
     try:
         import onnx
     except ImportError:
