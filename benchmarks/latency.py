@@ -1,9 +1,12 @@
-"""Latency of leadline's students, of Depth Anything V2 Small's architecture and of small published networks.
+"""Size and latency of leadline's students, of Depth Anything V2's architectures and of small published networks.
 
     python benchmarks/latency.py [--rounds 5] [--only swift dav2-small] [--runtimes openvino] [--out latency.json]
 
 One process, one image, 256x320 (252x322 for Depth Anything, whose patches are 14 pixels wide; the published TFLite
-networks at the one size they have), two threads, random weights: they do not change the time. Every round times every
+networks at the one size they have), two threads, random weights: they do not change the time. Depth Anything V2 Base is
+what EndoDAC tunes, whose adapters merge into it. ``gsae`` is the teacher of VFM-Depth style: swift-lite2 fused with a
+frozen EfficientNet-Lite0. Parameters in millions, and multiplications with additions in thousand millions (GMAC), are
+counted for what is made here. Every round times every
 network in every runtime once, so that a machine that slows down slows all of them; minima are compared. The published
 networks are read from ``peers`` in the folder named by LEADLINE_DATA and are skipped where it does not exist.
 """
@@ -27,11 +30,13 @@ import onnxruntime
 import openvino
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
 from leadline.engines import Session
 from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
+from leadline.foundation.semantics import open_encoder
 from leadline.io.atomic import writing
 from leadline.networks import create
 from leadline.runtime.timing import measure
@@ -39,7 +44,13 @@ from leadline.runtime.timing import measure
 THREADS = 2
 SIZE = (256, 320)
 TEACHER = "dav2-small"
+#: Width, heads, neck and fusion of Depth Anything V2.
+TEACHERS: dict[str, tuple[int, int, list[int], int]] = {
+    TEACHER: (384, 6, [48, 96, 192, 384], 64),
+    "dav2-base": (768, 12, [96, 192, 384, 768], 128),
+}
 TEACHER_SIZE = (252, 322)
+FUSED = "gsae"
 STUDENTS = ("swift", "swift-lite1", "swift-lite2", "litenet-tiny", "litenet-small", "litenet", "litenet-8m")
 PEERS = {  # with their inputs
     "pydnet_pp": (1, 448, 640, 3),
@@ -51,15 +62,22 @@ RUNTIMES = ("torch", "onnx", "openvino")
 Run = Callable[[], object]
 
 
-class DepthAnythingSmall(nn.Module):
-    """Depth Anything V2 Small's architecture: image (B, 3, H, W) to disparity (B, H, W)."""
+class DepthAnything(nn.Module):
+    """Depth Anything V2's architecture: image (B, 3, H, W) to disparity (B, H, W).
 
-    def __init__(self) -> None:
+    Args:
+        width: of the transformer.
+        heads: of its attention.
+        neck: channels of the four maps made of its tokens.
+        fused: channels they are fused with.
+    """
+
+    def __init__(self, width: int, heads: int, neck: list[int], fused: int) -> None:
         super().__init__()
         backbone = Dinov2Config(
-            hidden_size=384,
+            hidden_size=width,
             num_hidden_layers=12,
-            num_attention_heads=6,
+            num_attention_heads=heads,
             image_size=518,
             patch_size=14,
             out_features=["stage3", "stage6", "stage9", "stage12"],
@@ -68,9 +86,9 @@ class DepthAnythingSmall(nn.Module):
         )
         config = DepthAnythingConfig(
             backbone_config=backbone,
-            reassemble_hidden_size=384,
-            neck_hidden_sizes=[48, 96, 192, 384],
-            fusion_hidden_size=64,
+            reassemble_hidden_size=width,
+            neck_hidden_sizes=neck,
+            fusion_hidden_size=fused,
             patch_size=14,
         )
         self.model = DepthAnythingForDepthEstimation(config)
@@ -80,11 +98,22 @@ class DepthAnythingSmall(nn.Module):
         return disparity
 
 
+def made(name: str) -> tuple[nn.Module, tuple[int, int]]:
+    """A network by name, in eval mode, and the (height, width) it is timed at."""
+    if name in TEACHERS:
+        return DepthAnything(*TEACHERS[name]).eval(), TEACHER_SIZE
+    if name != FUSED:
+        return create(name).eval(), SIZE
+    network = create(name, backbone="swift-lite2")
+    network.attach(open_encoder("efficientnet-lite0"))
+    return network.eval(), SIZE
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="how often every network is timed (at least 5)")
     parser.add_argument("--iterations", type=int, default=10, help="images a network sees in a round")
-    parser.add_argument("--only", nargs="+", default=[TEACHER, *STUDENTS, *PEERS], help="networks to time")
+    parser.add_argument("--only", nargs="+", default=[*TEACHERS, FUSED, *STUDENTS, *PEERS], help="networks to time")
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args()
@@ -96,9 +125,22 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        sizes = counted([name for name in arguments.only if name not in PEERS])
         runs = prepare(arguments.only, arguments.runtimes, Path(folder))
         times = measure(runs, arguments.rounds, arguments.iterations)
-    report(times, arguments.out)
+    report(sizes, times, arguments.out)
+
+
+def counted(names: list[str]) -> dict[str, tuple[float, float]]:
+    """Parameters in millions and GMAC, by network."""
+    sizes = {}
+    for name in names:
+        network, size = made(name)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.rand(1, 3, *size))
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        sizes[name] = parameters / 1e6, counter.get_total_flops() / 2e9
+    return sizes
 
 
 def prepare(names: list[str], runtimes: list[str], folder: Path) -> dict[tuple[str, str], Run]:
@@ -111,13 +153,12 @@ def prepare(names: list[str], runtimes: list[str], folder: Path) -> dict[tuple[s
             elif "openvino" in runtimes:
                 runs[name, "openvino"] = run_of(OpenVINOSession(path, THREADS, shape=PEERS[name]))
             continue
-        height, width = TEACHER_SIZE if name == TEACHER else SIZE
-        network = (DepthAnythingSmall() if name == TEACHER else create(name)).eval()
-        image = torch.rand(1, 3, height, width)
+        network, size = made(name)
+        image = torch.rand(1, 3, *size)
         if "torch" in runtimes:
             network = network.to(memory_format=torch.channels_last)
             runs[name, "torch"] = partial(network, image.contiguous(memory_format=torch.channels_last))
-        if {"onnx", "openvino"} & set(runtimes):
+        if name != FUSED and {"onnx", "openvino"} & set(runtimes):  # it is not exported
             path = folder / f"{name}.onnx"
             torch.onnx.export(network, (image,), path, dynamo=True, verbose=False)
             if "onnx" in runtimes:
@@ -142,8 +183,11 @@ def peer(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def report(times: dict[tuple[str, str], list[float]], out: Path | None) -> None:
-    """Print the table and write the same figures to ``out``."""
+def report(sizes: dict[str, tuple[float, float]], times: dict[tuple[str, str], list[float]], out: Path | None) -> None:
+    """Print the tables and write the same figures to ``out``."""
+    print(f"{'network':<20} {'million parameters':>20} {'GMAC':>8}")
+    for name, (parameters, operations) in sizes.items():
+        print(f"{name:<20} {parameters:>20.2f} {operations:>8.2f}")
     reference = min(times.get((TEACHER, "openvino"), [float("nan")]))
     rows = []
     print(f"{'network':<20} {'runtime':<9} {'min ms':>8} {'median ms':>10} {'of ' + TEACHER:>14}")
@@ -156,7 +200,9 @@ def report(times: dict[tuple[str, str], list[float]], out: Path | None) -> None:
         machine = {"processor": platform.processor() or platform.machine(), "threads": THREADS, "size": SIZE}
         versions = {m.__name__: m.__version__ for m in (torch, onnxruntime, openvino)}
         with writing(out) as path:
-            path.write_text(json.dumps({"machine": machine, "versions": versions, "rows": rows}, indent=1) + "\n")
+            path.write_text(
+                json.dumps({"machine": machine, "versions": versions, "sizes": sizes, "rows": rows}, indent=1) + "\n"
+            )
 
 
 if __name__ == "__main__":
