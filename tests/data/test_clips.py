@@ -259,3 +259,13 @@ def test_real_depth_and_poses_lead_to_the_neighbours(real_data):
     for source in range(2):
         led, still = misfit(batch, source)
         assert led < 0.7 * still
+
+
+def test_depth_of_the_neighbours_comes_where_it_is_wanted(walls):
+    frames = Folder(walls)
+    item = ClipSamples(frames, (24, 32), (1, -1), truths=True).subset([1])[0, 0]
+    assert item["source_targets"].shape == item["source_masks"].shape == (2, 1, 24, 32)
+    for source, index in enumerate((2, 0)):
+        alone = ClipSamples(frames, (24, 32), (1,) if index == 0 else (-1,)).subset([index])[0, 0]
+        assert torch.equal(item["source_targets"][source], alone["target"])
+    assert "source_targets" not in ClipSamples(frames, (24, 32), (1, -1)).subset([1])[0, 0]

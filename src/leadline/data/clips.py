@@ -26,7 +26,7 @@ class ClipSamples(Samples):
     """Frames with their neighbours as tensors of one size, augmented or not, asked for as in :class:`Samples`.
 
     All frames of a clip get the same crop, mirroring and colour changes; camera and poses follow. Only the middle
-    frame's depth is read: its neighbours need none.
+    frame's depth is read, unless that of its neighbours is asked for.
 
     Args:
         frames: a data set that knows neighbours.
@@ -37,6 +37,7 @@ class ClipSamples(Samples):
         poses: give the motions of clips whose poses are known.
         camera: used instead of what the data set says, fitted to its images; or a horizontal field of view in degrees,
             used where it says nothing.
+        truths: read the depth of the neighbours too.
 
     Of every frame, also those without neighbours, there is an item; see :func:`usable` and :meth:`Samples.subset`. It
     holds, with S sources,
@@ -47,6 +48,7 @@ class ClipSamples(Samples):
     - ``camera``, of the middle frame, where it is known;
     - ``motions`` (S, 4, 4), which move points from the middle camera's axes to those of each source, in the unit of the
       poses, where they are wanted and known;
+    - ``source_targets`` and ``source_masks`` (S, 1, H, W), of the neighbours, where they are wanted;
     - ``target``, ``mask``, ``index`` and ``mirrored`` of the middle frame as in :class:`Samples`.
 
     Raises:
@@ -65,6 +67,7 @@ class ClipSamples(Samples):
         seed: int = 0,
         poses: bool = False,
         camera: Camera | float | None = None,
+        truths: bool = False,
     ) -> None:
         super().__init__(frames, size, augmentation, seed)
         if not offsets or len({0, *offsets}) <= len(offsets):
@@ -72,9 +75,11 @@ class ClipSamples(Samples):
         self.offsets = tuple(offsets)
         self.poses = poses
         self.camera = camera
-        # Depth of the neighbours is for nothing, and need not be there.
-        self._neighbours = copy(frames)
-        self._neighbours.truth = NONE
+        self.truths = truths
+        self._neighbours = frames
+        if not truths:  # it is for nothing then, and need not be there
+            self._neighbours = copy(frames)
+            self._neighbours.truth = NONE
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         draw, index = key[0], self.indices[key[1]]
@@ -90,11 +95,15 @@ class ClipSamples(Samples):
             "index": index,
             "mirrored": mirrored,
         }
+        if self.truths:
+            known = [labels(clean[place]) for place in places]
+            item["source_targets"] = torch.stack([each["target"] for each in known])
+            item["source_masks"] = torch.stack([each["mask"] for each in known])
         if clean[middle].camera is not None:
             item["camera"] = clean[middle].camera
-        known = [frame.pose for frame in clean if frame.pose is not None]
-        if self.poses and len(known) == len(clean):
-            motions = [relative(known[middle], known[place]) for place in places]
+        poses = [frame.pose for frame in clean if frame.pose is not None]
+        if self.poses and len(poses) == len(clean):
+            motions = [relative(poses[middle], poses[place]) for place in places]
             item["motions"] = torch.stack([torch.from_numpy(motion).float() for motion in motions])
         return item
 
