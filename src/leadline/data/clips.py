@@ -48,7 +48,8 @@ class ClipSamples(Samples):
     - ``camera``, of the middle frame, where it is known;
     - ``motions`` (S, 4, 4), which move points from the middle camera's axes to those of each source, in the unit of the
       poses, where they are wanted and known;
-    - ``source_targets`` and ``source_masks`` (S, 1, H, W), of the neighbours, where they are wanted;
+    - ``source_masks`` (S, 1, H, W) bool, pixels of the neighbours that may be used at all, and, where they are wanted,
+      ``source_targets`` (S, 1, H, W), their depth;
     - ``target``, ``mask``, ``index`` and ``mirrored`` of the middle frame as in :class:`Samples`.
 
     Raises:
@@ -95,10 +96,10 @@ class ClipSamples(Samples):
             "index": index,
             "mirrored": mirrored,
         }
+        known = [labels(clean[place]) for place in places]
+        item["source_masks"] = torch.stack([each["mask"] for each in known])
         if self.truths:
-            known = [labels(clean[place]) for place in places]
             item["source_targets"] = torch.stack([each["target"] for each in known])
-            item["source_masks"] = torch.stack([each["mask"] for each in known])
         if clean[middle].camera is not None:
             item["camera"] = clean[middle].camera
         poses = [frame.pose for frame in clean if frame.pose is not None]

@@ -147,6 +147,14 @@ class Method(lightning.LightningModule, ABC):
         if not (options.start and kept):
             self.student.start_at(median)
 
+    def save(self, out: Path, card: Card) -> None:
+        """Write the student, as one checkpoint.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        checkpoint.save(out, self.student.network.state_dict(), card)
+
     def targets(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1, H, W) what the student should answer, NaN where unknown."""
         return batch["target"]

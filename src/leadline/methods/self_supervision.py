@@ -196,6 +196,7 @@ class SelfSupervision(nn.Module):
         batch: dict[str, Any],
         disparities: list[Tensor] | None = None,
         generator: torch.Generator | None = None,
+        geometry: tuple[list[Tensor], Camera] | None = None,
     ) -> dict[str, Tensor]:
         """What depth, pose and appearance are trained with; nothing of it reaches the flow network.
 
@@ -204,6 +205,7 @@ class SelfSupervision(nn.Module):
             batch: of clips.
             disparities: (B, 1, h, w) > 0, what is to be smooth, by default 1 / depth.
             generator: source of the auto-mask's noise.
+            geometry: what :meth:`geometry` gave of the batch, where it was asked for already.
 
         Returns:
             Weighted parts whose sum is the loss: ``photometric``, ``smoothness``, and with appearance
@@ -215,7 +217,7 @@ class SelfSupervision(nn.Module):
         """
         options = self.options
         count = self._count(batch)
-        motions, camera = self._geometry(batch)
+        motions, camera = geometry or self.geometry(batch)
         changes: list[list[Tensor]] = []
         registered: list[_Registered] = []
         if self.flow is not None:
@@ -295,39 +297,12 @@ class SelfSupervision(nn.Module):
                     parts["flow_smoothness"].append(options.flow_smoothness * smoothness / 2**level)
         return {name: torch.stack(values).mean() for name, values in parts.items()}
 
-    @torch.no_grad()
-    def reprojection_error(self, depth: Tensor, batch: dict[str, Any]) -> Tensor:
-        """How badly a depth map explains the middle frame: the least photometric error over the sources, by the motion
-        known or learned so far; nothing is trained.
-
-        Args:
-            depth: (B, 1, H, W) z-depth > 0, of the images' size and in the scale of the motions.
-            batch: of clips.
-
-        Returns:
-            (B, 1, H, W) >= 0, infinite where no source shows the pixel.
+    def geometry(self, batch: dict[str, Any]) -> tuple[list[Tensor], Camera]:
+        """Motions (B, 4, 4) from the middle camera to that of each source, and the camera: known, or learned so far.
 
         Raises:
-            InputError: see :meth:`losses`, as the next.
-            ConfigError: the clips have another number of sources.
+            InputError: see :meth:`losses`.
         """
-        count = self._count(batch)
-        with _at_rest(self.pose) if self.pose is not None else nullcontext():
-            motions, camera = self._geometry(batch)
-        with _full_precision(batch["clean"]):
-            clean, sources = _full(batch["clean"]), _full(batch["clean_sources"])
-            views = [synthesise(sources[:, s], _full(depth), camera, motions[s]) for s in range(count)]
-            errors = [torch.where(view[1], photometric_error(view[0], clean), torch.inf) for view in views]
-        return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
-
-    def _count(self, batch: dict[str, Any]) -> int:
-        count, wanted = batch["sources"].shape[1], len(self.options.offsets)
-        if count != wanted:
-            raise ConfigError(f"offsets: the clips have {count} sources, but {list(self.options.offsets)} are {wanted}")
-        return wanted
-
-    def _geometry(self, batch: dict[str, Any]) -> tuple[list[Tensor], Camera]:
-        """Motions (B, 4, 4) from the middle camera to each source's, and the camera."""
         options = self.options
         if options.pose == "known":
             if "motions" not in batch:
@@ -346,6 +321,37 @@ class SelfSupervision(nn.Module):
         # A clip has one camera: EndoDAC takes the answer of the last pair for all, we the mean of all pairs.
         intrinsics = [motion.intrinsics for motion in found if motion.intrinsics is not None]
         return motions, camera_of(torch.stack(intrinsics).mean(dim=0), *batch["image"].shape[-2:])
+
+    @torch.no_grad()
+    def reprojection_error(self, depth: Tensor, batch: dict[str, Any]) -> Tensor:
+        """How badly a depth map explains the middle frame: the least photometric error over the sources, by the motion
+        known or learned so far; nothing is trained.
+
+        Args:
+            depth: (B, 1, H, W) z-depth > 0, of the images' size and in the scale of the motions.
+            batch: of clips.
+
+        Returns:
+            (B, 1, H, W) >= 0, infinite where no source shows the pixel.
+
+        Raises:
+            InputError: see :meth:`losses`, as the next.
+            ConfigError: the clips have another number of sources.
+        """
+        count = self._count(batch)
+        with _at_rest(self.pose) if self.pose is not None else nullcontext():
+            motions, camera = self.geometry(batch)
+        with _full_precision(batch["clean"]):
+            clean, sources = _full(batch["clean"]), _full(batch["clean_sources"])
+            views = [synthesise(sources[:, s], _full(depth), camera, motions[s]) for s in range(count)]
+            errors = [torch.where(view[1], photometric_error(view[0], clean), torch.inf) for view in views]
+        return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
+
+    def _count(self, batch: dict[str, Any]) -> int:
+        count, wanted = batch["sources"].shape[1], len(self.options.offsets)
+        if count != wanted:
+            raise ConfigError(f"offsets: the clips have {count} sources, but {list(self.options.offsets)} are {wanted}")
+        return wanted
 
     def _camera(self, batch: dict[str, Any]) -> Camera:
         if "camera" not in batch:

@@ -79,6 +79,23 @@ class DepthNetwork(nn.Module, ABC):
     def heads(self) -> list[nn.Conv2d]:
         """The convolutions, with bias, whose outputs go into the sigmoids; finest first."""
 
+    def start_at(self, output: float) -> None:
+        """Set the output biases so that an untrained network answers about this, in (0, 1)."""
+        for head in self.heads():
+            if head.bias is not None:
+                nn.init.constant_(head.bias, math.log(output / (1 - output)))
+
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """Disparity of the image, see the class."""
         return self.decode(self.encode(image), (image.shape[-2], image.shape[-1]))
+
+
+class VideoNetwork(DepthNetwork):
+    """A depth network that sees frames of a video together; a batch of images is one of clips of a single frame."""
+
+    #: Most frames it sees at once.
+    longest: int
+
+    @abstractmethod
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int], frames: int = 1) -> Tensor | list[Tensor]:
+        """As in :class:`DepthNetwork`, of images that are clips of so many frames, one after the other."""

@@ -13,7 +13,7 @@ from leadline.checkpoint import Card
 from leadline.depth import ARBITRARY, Kind, check_unit
 from leadline.errors import ConfigError, InputError
 from leadline.networks import create
-from leadline.networks.base import DepthNetwork
+from leadline.networks.base import DepthNetwork, VideoNetwork
 
 
 class Student(nn.Module):
@@ -79,6 +79,15 @@ class Student(nn.Module):
         outputs = self.network.decode(features, size)
         return [self._express(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
 
+    def clip(self, images: Tensor) -> list[Tensor]:
+        """Of clips (B, T, 3, H, W), whose frames a video network sees together: a list of maps (B T, 1, h, w), finest
+        first, in eval mode of the finest alone."""
+        if not isinstance(self.network, VideoNetwork):
+            raise ConfigError(f"{self.network.architecture}: sees single images, no clips")
+        features = self.network.encode(images.flatten(0, 1))
+        outputs = self.network.decode(features, (images.shape[-2], images.shape[-1]), images.shape[1])
+        return [self._express(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
+
     def _express(self, sigmoid: Tensor) -> Tensor:
         if self.depth_range is None:
             return sigmoid if self.kind.quantity == "disparity" else 1 - sigmoid
@@ -119,7 +128,4 @@ class Student(nn.Module):
         nearest, farthest = self.depth_range
         if not nearest < depth < farthest:
             raise ConfigError(f"depth_range: the labels' median {depth:.4g} lies outside {self.depth_range}")
-        sigmoid = (1 / depth - 1 / farthest) / (1 / nearest - 1 / farthest)
-        for head in self.network.heads():
-            if head.bias is not None:
-                head.bias.fill_(math.log(sigmoid / (1 - sigmoid)))
+        self.network.start_at((1 / depth - 1 / farthest) / (1 / nearest - 1 / farthest))

@@ -16,7 +16,6 @@ from rich.console import Console
 from torch import Tensor
 
 import leadline
-from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.dataset import DataSet
@@ -200,7 +199,7 @@ def run(
         metrics=figures,
         version=leadline.__version__,
     )
-    checkpoint.save(out, method.student.network.state_dict(), card)
+    method.save(out, card)
     where.write(known | {"finished": True})
     if judged:
         say(judged.lines())

@@ -1,0 +1,196 @@
+"""Disparity of videos of any length, by a model that sees a window of frames at once.
+
+Windows overlap. The first places of each show frames of the window before: two keyframes, then its last frames. They
+tell the scale and shift that bring the window into the units of the video, and the last ones are blended over.
+
+Sources: Video Depth Anything (Chen et al., CVPR 2025) and EndoDAV (Zhou et al., MICCAI 2025), by their public code.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadline.align import ALIGNMENTS, Pairs
+from leadline.errors import ConfigError, InputError, suggest
+
+F = TypeVar("F")
+Map = NDArray[np.float32]
+
+PATCH = 14
+"""Pixels on a side of a patch of the network."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a window follows the one before.
+
+    Attributes:
+        keyframes: slots of the window before whose frames the first places of a window show. Slot 0 copied into place
+            0 is the video's first frame for ever, and what it is compared with stays the first window's map of it.
+        fitted: which of the shared places (keyframes, then the last frames of the window before) scale and shift are
+            fitted on, by least squares in disparity.
+    """
+
+    keyframes: tuple[int, ...]
+    fitted: slice
+
+
+STRATEGIES = {
+    # the first frame for ever and slot 12 of the window before; both keyframes are fitted
+    "vda": Strategy(keyframes=(0, 12), fitted=slice(0, 2)),
+    # two frames of the window before; the frames that are blended are fitted
+    "endodav": Strategy(keyframes=(6, 12), fitted=slice(2, None)),
+}
+"""All strategies by name."""
+
+
+def long_video(
+    frames: Iterable[F],
+    infer: Callable[[Sequence[F]], NDArray[np.floating]],
+    strategy: str = "vda",
+    window: int = 32,
+    overlap: int = 10,
+) -> Iterator[Map]:
+    """Disparity of each frame, all in the scale and shift of the first window.
+
+    A window's last ``overlap - 2`` frames wait for the next window and are blended with it, with weights from 0 to 1;
+    negative values become 0. The last window is filled up with the video's last frame.
+
+    At most ``window`` frames are read ahead of what has been yielded, and fewer maps than two windows have are kept,
+    however long the video. The maps yielded are the caller's: nothing here looks at them again.
+
+    Ours: sums of the fit are float64 (float32 in the public code), a fit on a constant means scale 1 and shift 0 (there
+    where rounding leaves a determinant of exactly 0), and no window is run of which nothing would be given.
+
+    Args:
+        frames: images of a video in order, whatever ``infer`` takes.
+        infer: ``window`` frames to their disparity: (window, H, W), finite, >= 0, at the size that is wanted, the same
+            for all windows. It may return the same array every time.
+        strategy: a name of :data:`STRATEGIES`.
+        window: frames ``infer`` sees at once.
+        overlap: places of a window that show frames of the window before.
+
+    Yields:
+        (H, W) float32 disparity >= 0, one for each frame, in order.
+
+    Raises:
+        ConfigError: no such strategy, or a window and an overlap that do not go together.
+        InputError: what ``infer`` returned is not what it should be.
+    """
+    if strategy not in STRATEGIES:
+        known = ", ".join(STRATEGIES)
+        raise ConfigError(f"strategy: unknown strategy '{strategy}'{suggest(strategy, STRATEGIES)}; one of {known}")
+    rule = STRATEGIES[strategy]
+    least = len(rule.keyframes) + 2  # a blend goes from one frame to another
+    if overlap < least or window < 2 * overlap or window <= max(rule.keyframes):
+        raise ConfigError(
+            f"overlap: a window of {window} with an overlap of {overlap} cannot be; '{strategy}' needs an overlap of at "
+            f"least {least} and a window of at least {max(2 * overlap, max(rule.keyframes) + 1)}"
+        )
+    return _aligned_windows(iter(frames), infer, rule, window, overlap)
+
+
+def _aligned_windows(
+    frames: Iterator[F],
+    infer: Callable[[Sequence[F]], NDArray[np.floating]],
+    rule: Strategy,
+    window: int,
+    overlap: int,
+) -> Iterator[Map]:
+    keyframes = len(rule.keyframes)
+    tail = window - (overlap - keyframes)  # the slots from here on wait for the next window
+    shared = (*rule.keyframes, *range(tail, window))  # slots that become the next window's first places
+    inputs = list(itertools.islice(frames, window))
+    owed = len(inputs)  # frames read whose maps have not been yielded
+    earlier: list[Map] = []  # aligned maps of the frames in the first places
+    while owed:
+        inputs += inputs[-1:] * (window - len(inputs))
+        maps = _predict(infer, inputs, earlier)
+        scale, shift = _fit(maps[:overlap][rule.fitted], earlier[rule.fitted]) if earlier else (1.0, 0.0)
+        start = keyframes if earlier else 0
+        end = min(start + owed, tail)
+        before, earlier = (
+            earlier,
+            [earlier[0] if earlier and slot == 0 else _apply(maps[slot], scale, shift) for slot in shared],
+        )
+        for place in range(start, end):
+            aligned = _apply(maps[place], scale, shift)
+            if place < len(before):
+                weight = (place - keyframes) / (overlap - keyframes - 1)
+                aligned = before[place] * (1 - weight) + aligned * weight
+            yield aligned
+        del maps, before, aligned  # not kept while the next window is inferred
+        new = list(itertools.islice(frames, window - overlap))
+        inputs = [inputs[slot] for slot in shared] + new
+        owed += len(new) - (end - start)
+
+
+def _predict(
+    infer: Callable[[Sequence[F]], NDArray[np.floating]], inputs: Sequence[F], earlier: Sequence[Map]
+) -> NDArray[np.float32]:
+    """The model's maps of a window, (window, H, W), checked."""
+    maps = np.asarray(infer(inputs), np.float32)
+    if maps.ndim != 3 or len(maps) != len(inputs):
+        raise InputError(f"long video: the model must give {len(inputs)} maps, (N, H, W), not {maps.shape}")
+    if earlier and maps.shape[1:] != earlier[0].shape:
+        raise InputError(
+            f"long video: the model's maps are {maps.shape[1:]}, those of the windows before {earlier[0].shape}"
+        )
+    if not all(np.isfinite(values).all() for values in maps):
+        raise InputError("long video: the model's maps hold NaN or infinity")
+    return maps
+
+
+def _fit(current: NDArray[np.float32], reference: Sequence[Map]) -> tuple[float, float]:
+    """Scale and shift that bring ``current`` to ``reference``; 1 and 0 where a constant leaves them open."""
+    if current.min() == current.max():
+        return 1.0, 0.0
+
+    def load(index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return current[index].ravel().astype(np.float64), reference[index].ravel().astype(np.float64)
+
+    return ALIGNMENTS["lsq-disparity-video"].solve(Pairs(range(len(reference)), load))
+
+
+def _apply(values: Map, scale: float, shift: float) -> Map:
+    aligned: Map = np.maximum(values * scale + shift, 0)
+    return aligned
+
+
+def frame_size(height: int, width: int, lower: int = 518, largest_aspect: float = 1.78) -> tuple[int, int]:
+    """Height and width at which Video Depth Anything sees a frame.
+
+    The shorter side becomes ``lower``, both the nearest multiple of 14 that is not below it. Where the longer side is
+    more than ``largest_aspect`` times the shorter, ``lower`` is first reduced to ``lower * 1.777 / aspect`` (rounded
+    to a multiple of 14), so that the picture does not grow beyond that of 16:9.
+
+    Args:
+        height, width: of the frame in pixels, > 0.
+        lower: what the shorter side is brought to.
+        largest_aspect: from here on pictures are made smaller.
+
+    Example:
+        >>> frame_size(1024, 1280)
+        (518, 644)
+        >>> frame_size(1080, 1920)
+        (518, 924)
+        >>> frame_size(800, 1920)
+        (378, 910)
+    """
+    aspect = max(height, width) / min(height, width)
+    if aspect > largest_aspect:
+        lower = max(1, round(int(lower * 1.777 / aspect) / PATCH)) * PATCH  # one patch at least: ours
+    scale = lower / min(height, width)
+    return _multiple(scale * height, lower), _multiple(scale * width, lower)
+
+
+def _multiple(side: float, least: int) -> int:
+    nearest = round(side / PATCH) * PATCH
+    return nearest if nearest >= least else math.ceil(side / PATCH) * PATCH
