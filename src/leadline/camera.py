@@ -264,10 +264,9 @@ class Camera(ABC):
         table = torch.tensor([[float(p) for p in c._parameters().values()] for c in cameras], device=device)
         return first._replace(**dict(zip(first._parameters(), table.T[..., None, None], strict=True)))
 
-    def repeated(self, times: int) -> Camera:
-        """The stacked camera of a batch (see :meth:`stack`), each of its cameras so many times in a row."""
-        table = {name: parameter.repeat_interleave(times, 0) for name, parameter in self._parameters().items()}
-        return self._replace(**table)
+    def picked(self, indices: Any) -> Camera:
+        """Of the stacked camera of a batch (see :meth:`stack`) those of (N,) indices, each as often as it is there."""
+        return self._replace(**{name: parameter[indices] for name, parameter in self._parameters().items()})
 
 
 @dataclass(frozen=True)

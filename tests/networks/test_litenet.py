@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import json
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from common.golden import golden_weights
 from common.network_tester import NetworkTester
 from leadline.errors import ConfigError, InputError
 from leadline.networks import create
@@ -30,28 +28,6 @@ class TestLiteNet(NetworkTester):
         )
 
 
-def deterministic(name: str, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The golden weights, as golden/README.md defines them."""
-    z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
-    if name.endswith("running_var"):
-        return 1 + 0.1 * np.abs(z)
-    if len(shape) >= 2:
-        return z / np.sqrt(np.prod(shape[1:])).astype(np.float32)
-    if name.endswith(("bias", "running_mean")):
-        return 0.1 * z
-    return 1 + 0.1 * z
-
-
-def golden_weights(golden: Path) -> dict[str, torch.Tensor]:
-    manifest = json.loads((golden / "lite_mono.manifest.json").read_text())
-    return {
-        name: torch.zeros((), dtype=torch.int64)
-        if name.endswith("num_batches_tracked")
-        else torch.from_numpy(deterministic(name, tuple(shape)))
-        for name, shape in manifest.items()
-    }
-
-
 def golden_image() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(11).random((2, 3, 64, 96)).astype(np.float32))
 
@@ -61,7 +37,7 @@ def golden_image() -> torch.Tensor:
 def test_equals_the_public_code(golden: Path, decoder: str) -> None:
     expected = np.load(golden / "lite_mono.npz")
     network = create("litenet", decoder=decoder)
-    network.load_state_dict(golden_weights(golden))
+    network.load_state_dict(golden_weights(golden, "lite_mono"))
     network.eval()
     features = network.encode(golden_image())
     for index, feature in enumerate(features):
@@ -132,7 +108,7 @@ def test_public_checkpoints_load(tmp_path: Path) -> None:
 
 
 def test_public_names_are_those_of_the_public_code(golden: Path, tmp_path: Path) -> None:
-    weights = golden_weights(golden)
+    weights = golden_weights(golden, "lite_mono")
     for part, file in (("encoder", "encoder.pth"), ("decoder", "depth.pth")):
         torch.save({k.partition(".")[2]: v for k, v in weights.items() if k.startswith(part)}, tmp_path / file)
     loaded = LiteNet.load_public(tmp_path).eval()

@@ -107,7 +107,7 @@ def evaluate(
     from leadline.io.atomic import check_folder
     from leadline.protocols import open_protocol
     from leadline.protocols.baseline import MeanDepth
-    from leadline.protocols.candidate import asked, made_elsewhere
+    from leadline.protocols.candidate import asked, made_elsewhere, watched
     from leadline.protocols.report import write_report
 
     if not model and not predictions:
@@ -144,7 +144,11 @@ def evaluate(
     candidates = [made_elsewhere(path, frames, kind, unit) for path in predictions]
     for spec in model:
         predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
-        candidates.append(asked(predictor.model.name, predictor.predict, predictor.model.parallel))
+        name, rule = predictor.model.name, rules.rule(predictor.model.kind)
+        if predictor.model.window > 1 and (rules.temporal or rule.per == "video"):
+            candidates.append(watched(name, predictor.stream, frames))
+        else:
+            candidates.append(asked(name, predictor.predict, predictor.model.parallel))
     candidates = _told_apart(candidates)
     results = [rules.evaluate(candidate, frames, threads or 0) for candidate in candidates]
     if mean is not None:

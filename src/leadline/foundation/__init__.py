@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["is_checkpoint", "load"]
 
+#: Names on the hub of Video Depth Anything.
+PUBLIC_VIDEO = re.compile(r"depth-anything/(Metric-)?Video-Depth-Anything-(Small|Base|Large)")
 NETWORK_FILES = (".onnx", ".tflite", ".xml")
 CHECKPOINT = ".safetensors"
 
@@ -33,8 +36,8 @@ def load(
 
     Args:
         spec: a leadline checkpoint (.safetensors file, a folder that holds one, or the name of a bundled one), a
-            network file (.onnx, .tflite, OpenVINO .xml), a folder of a transformers model, or the hub's name of a
-            checkpoint or transformers model.
+            network file (.onnx, .tflite, OpenVINO .xml), a folder of a transformers model, a public checkpoint of Video
+            Depth Anything (.pth), or the hub's name of a checkpoint, transformers model or Video Depth Anything.
         card: what a network file takes and gives, or the YAML file that says so; by default the one inside or
             beside it.
         device: where it runs; network files run on the CPU.
@@ -58,6 +61,10 @@ def load(
         return NetworkFileModel(path, card, threads, runtime or "openvino")
     if card is not None:
         raise ConfigError(f"{spec}: a card is for network files ({', '.join(NETWORK_FILES)}); this is not one")
+    if PUBLIC_VIDEO.fullmatch(str(spec)) or (path.is_file() and suffix == ".pth"):
+        from leadline.foundation.video_depth_anything import PublicVideoDepth
+
+        return PublicVideoDepth.open(str(spec)).to(device)
     on_hub = not path.exists() and _like_hub_name(str(spec))
     if on_hub:
         from leadline.foundation.transformers_depth import fetch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ class DepthModel(ABC):
         unit: of the output, ``arbitrary`` unless the kind is metric.
         licence: of the weights, ``unknown`` where nothing is stated.
         parallel: several threads may ask at once.
+        window: frames of a video it sees together; 1: it sees single images.
         digest: identifies weights and preprocessing: two models with the same digest give the same labels.
     """
 
@@ -38,6 +39,7 @@ class DepthModel(ABC):
     licence: str
     digest: str
     parallel: bool = False
+    window: int = 1
 
     @abstractmethod
     def input_size(self, height: int, width: int) -> tuple[int, int]:
@@ -54,6 +56,22 @@ class DepthModel(ABC):
             (B, h', w') float32, of the network's own output size; NaN where the network gives nothing that
             fits the kind, such as a depth that is not positive.
         """
+
+    def infer_clip(self, images: Tensor) -> Tensor:
+        """As :meth:`infer`, of up to ``window`` frames of one video, in order, which are seen together."""
+        raise NotImplementedError(f"{self.name} sees single images")
+
+    def infer_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """As :meth:`infer`, of the next frame (1, 3, h, w) of a live video, by what it remembers of those before.
+
+        Args:
+            image: the frame.
+            memory: what this gave with the frame before; None at the start of a video. It does not grow for ever.
+
+        Returns:
+            (1, h', w') and the memory.
+        """
+        raise NotImplementedError(f"{self.name} sees single images")
 
     def described(self) -> dict[str, str]:
         """Name, licence and kind, for the card of a student."""
@@ -77,8 +95,28 @@ class DepthModel(ABC):
         Returns:
             (B, H, W) float32; see :meth:`infer`.
         """
+        return self._at_its_size(images, self.infer)
+
+    @torch.no_grad()
+    def watch(self, images: Tensor) -> Tensor:
+        """The same of frames of one video, in order, at most ``window``; see :meth:`infer_clip`."""
+        return self._at_its_size(images, self.infer_clip)
+
+    @torch.no_grad()
+    def watch_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """The same of the next frame (1, 3, H, W) of a live video; see :meth:`infer_next`."""
+        kept = [memory]
+
+        def infer(image: Tensor) -> Tensor:
+            output, kept[0] = self.infer_next(image, memory)
+            return output
+
+        return self._at_its_size(image, infer), kept[0]
+
+    def _at_its_size(self, images: Tensor, infer: Callable[[Tensor], Tensor]) -> Tensor:
+        """What ``infer`` says of the images at the size the network sees, at their own."""
         height, width = images.shape[-2:]
-        output = self.infer(self.resize(images, self.input_size(height, width)))
+        output = infer(self.resize(images, self.input_size(height, width)))
         return resize(output[:, None], (height, width))[:, 0]
 
     def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:

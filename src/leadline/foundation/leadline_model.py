@@ -20,6 +20,7 @@ from leadline.foundation.licences import is_restricted
 from leadline.foundation.semantics import open_encoder
 from leadline.io.atomic import writing
 from leadline.networks.aggregation import Aggregated
+from leadline.networks.base import VideoNetwork
 from leadline.networks.student import Student
 
 
@@ -162,6 +163,23 @@ class LeadlineModel(DepthModel):
     def infer(self, images: Tensor) -> Tensor:
         """(B, H, W) in the card's kind and unit."""
         return self.student(images.to(self.device))[:, 0].float()
+
+    @property
+    def window(self) -> int:  # type: ignore[override]
+        """Frames it sees together."""
+        network = self.student.network
+        return network.longest if isinstance(network, VideoNetwork) else 1
+
+    @torch.inference_mode()
+    def infer_clip(self, images: Tensor) -> Tensor:
+        """(T, H, W) of a clip's frames."""
+        return self.student.clip(images[None].to(self.device))[0][:, 0].float()
+
+    @torch.inference_mode()
+    def infer_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """See :meth:`DepthModel.infer_next`."""
+        output, memory = self.student.following(image.to(self.device), memory)
+        return output[:, 0].float(), memory
 
     def to(self, device: str) -> Self:
         """Move to a device."""

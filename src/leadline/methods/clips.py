@@ -45,11 +45,12 @@ def each_with_neighbours(batch: dict[str, Any]) -> dict[str, Any]:
         values = frames[name]
         each[source] = torch.stack((values[:, :-2], values[:, 2:]), dim=2).flatten(0, 1)
     if "camera" in batch:
-        each["camera"] = batch["camera"].repeated(length)
+        first = torch.arange(len(batch["image"]))
+        each["camera"] = batch["camera"].picked(first.repeat_interleave(length))
     if "motions" in batch:
-        first = batch["motions"]  # from the first judged frame to each of the others
-        still = torch.eye(4, dtype=first.dtype, device=first.device).expand(len(first), 1, 4, 4)
-        to = torch.cat((first[:, :1], still, first[:, 1:]), dim=1)
+        others = batch["motions"]  # from the first judged frame to each of the others
+        still = torch.eye(4, dtype=others.dtype, device=others.device).expand(len(others), 1, 4, 4)
+        to = torch.cat((others[:, :1], still, others[:, 1:]), dim=1)
         back = invert(to[:, 1:-1])
         each["motions"] = torch.stack((to[:, :-2] @ back, to[:, 2:] @ back), dim=2).flatten(0, 1)
     return each

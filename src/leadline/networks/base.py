@@ -99,3 +99,18 @@ class VideoNetwork(DepthNetwork):
     @abstractmethod
     def decode(self, features: Sequence[Tensor], size: tuple[int, int], frames: int = 1) -> Tensor | list[Tensor]:
         """As in :class:`DepthNetwork`, of images that are clips of so many frames, one after the other."""
+
+    @abstractmethod
+    def following(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """The next frame of a live video, by what is remembered of those before; no later frame is seen.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            memory: what this gave with the frame before, None at the start; it does not grow for ever.
+
+        Returns:
+            The map (B, 1, H, W), and the memory.
+
+        Raises:
+            InputError: the frame has another size than those before.
+        """

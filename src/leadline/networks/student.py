@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,13 @@ class Student(nn.Module):
         features = self.network.encode(images.flatten(0, 1))
         outputs = self.network.decode(features, (images.shape[-2], images.shape[-1]), images.shape[1])
         return [self._express(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
+
+    def following(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """Of the next frame (B, 3, H, W) of a live video, see :meth:`VideoNetwork.following`."""
+        if not isinstance(self.network, VideoNetwork):
+            raise ConfigError(f"{self.network.architecture}: sees single images, no video")
+        output, memory = self.network.following(image, memory)
+        return self._express(output), memory
 
     def _express(self, sigmoid: Tensor) -> Tensor:
         if self.depth_range is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from leadline.errors import InputError
 from leadline.io.depth_files import DEPTH_SUFFIXES
 
 Predict = Callable[[np.ndarray], DepthMap]
+Watch = Callable[[Iterable[np.ndarray]], Iterator[tuple[np.ndarray, DepthMap]]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,36 @@ class Candidate:
 def asked(name: str, predict: Predict, parallel: bool = False) -> Candidate:
     """A model that only looks at the image."""
     return Candidate(name, lambda _, image: predict(image), parallel)
+
+
+def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
+    """A model that sees video: each video of the data, of the frames that are judged, is shown to it whole and in order
+    when the first of its frames is asked about. Answers, of whole images, wait in a temporary folder.
+
+    Args:
+        name: in tables and files.
+        watch: gives each image of a video, lazily, with its depth map.
+        data: what is judged.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="leadline-watched-")
+    videos: dict[tuple[str, str], list[FrameId]] = {}
+    for id in data.ids:
+        videos.setdefault((id.sequence, id.camera), []).append(id)
+    meanings: dict[tuple[str, str], tuple[Kind, str]] = {}
+
+    def file(id: FrameId) -> Path:
+        return Path(folder.name) / f"{str(id).replace('/', '-')}.npy"
+
+    def answer(id: FrameId, _: np.ndarray) -> DepthMap:
+        video = (id.sequence, id.camera)
+        if video not in meanings:
+            maps = watch(data.load(each).image for each in videos[video])
+            for each, (_, depth) in zip(videos[video], maps, strict=True):
+                np.save(file(each), np.where(depth.valid, depth.values, np.float32(np.nan)))
+                meanings[video] = depth.kind, depth.unit
+        return DepthMap(np.load(file(id), allow_pickle=False), *meanings[video])
+
+    return Candidate(name, answer)
 
 
 def made_elsewhere(path: Path, data: DataSet, kind: str | None = None, unit: str = "arbitrary") -> Candidate:

@@ -9,7 +9,6 @@ Sources: Video Depth Anything (Chen et al., CVPR 2025) and EndoDAV (Zhou et al.,
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,9 +21,6 @@ from leadline.errors import ConfigError, InputError, suggest
 
 F = TypeVar("F")
 Map = NDArray[np.float32]
-
-PATCH = 14
-"""Pixels on a side of a patch of the network."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def long_video(
         window: frames ``infer`` sees at once.
         overlap: places of a window that show frames of the window before.
 
-    Yields:
+    Returns:
         (H, W) float32 disparity >= 0, one for each frame, in order.
 
     Raises:
@@ -91,8 +87,8 @@ def long_video(
     least = len(rule.keyframes) + 2  # a blend goes from one frame to another
     if overlap < least or window < 2 * overlap or window <= max(rule.keyframes):
         raise ConfigError(
-            f"overlap: a window of {window} with an overlap of {overlap} cannot be; '{strategy}' needs an overlap of at "
-            f"least {least} and a window of at least {max(2 * overlap, max(rule.keyframes) + 1)}"
+            f"overlap: a window of {window} and an overlap of {overlap} do not go together; '{strategy}' needs an "
+            f"overlap of at least {least} and a window of at least {max(2 * overlap, max(rule.keyframes) + 1)}"
         )
     return _aligned_windows(iter(frames), infer, rule, window, overlap)
 
@@ -116,15 +112,13 @@ def _aligned_windows(
         scale, shift = _fit(maps[:overlap][rule.fitted], earlier[rule.fitted]) if earlier else (1.0, 0.0)
         start = keyframes if earlier else 0
         end = min(start + owed, tail)
-        before, earlier = (
-            earlier,
-            [earlier[0] if earlier and slot == 0 else _apply(maps[slot], scale, shift) for slot in shared],
-        )
+        before = earlier
+        earlier = [before[0] if before and slot == 0 else _apply(maps[slot], scale, shift) for slot in shared]
         for place in range(start, end):
             aligned = _apply(maps[place], scale, shift)
             if place < len(before):
                 weight = (place - keyframes) / (overlap - keyframes - 1)
-                aligned = before[place] * (1 - weight) + aligned * weight
+                aligned = before[place] + (aligned - before[place]) * weight  # exact where both are the same
             yield aligned
         del maps, before, aligned  # not kept while the next window is inferred
         new = list(itertools.islice(frames, window - overlap))
@@ -162,35 +156,3 @@ def _fit(current: NDArray[np.float32], reference: Sequence[Map]) -> tuple[float,
 def _apply(values: Map, scale: float, shift: float) -> Map:
     aligned: Map = np.maximum(values * scale + shift, 0)
     return aligned
-
-
-def frame_size(height: int, width: int, lower: int = 518, largest_aspect: float = 1.78) -> tuple[int, int]:
-    """Height and width at which Video Depth Anything sees a frame.
-
-    The shorter side becomes ``lower``, both the nearest multiple of 14 that is not below it. Where the longer side is
-    more than ``largest_aspect`` times the shorter, ``lower`` is first reduced to ``lower * 1.777 / aspect`` (rounded
-    to a multiple of 14), so that the picture does not grow beyond that of 16:9.
-
-    Args:
-        height, width: of the frame in pixels, > 0.
-        lower: what the shorter side is brought to.
-        largest_aspect: from here on pictures are made smaller.
-
-    Example:
-        >>> frame_size(1024, 1280)
-        (518, 644)
-        >>> frame_size(1080, 1920)
-        (518, 924)
-        >>> frame_size(800, 1920)
-        (378, 910)
-    """
-    aspect = max(height, width) / min(height, width)
-    if aspect > largest_aspect:
-        lower = max(1, round(int(lower * 1.777 / aspect) / PATCH)) * PATCH  # one patch at least: ours
-    scale = lower / min(height, width)
-    return _multiple(scale * height, lower), _multiple(scale * width, lower)
-
-
-def _multiple(side: float, least: int) -> int:
-    nearest = round(side / PATCH) * PATCH
-    return nearest if nearest >= least else math.ceil(side / PATCH) * PATCH

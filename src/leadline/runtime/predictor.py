@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from leadline.camera import Camera, Pinhole
 from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.foundation.base import DepthModel
 from leadline.io.images import exif_focal, read_image
+from leadline.runtime.long_video import long_video
 
 #: Smaller pictures hold nothing to see depth in.
 SMALLEST = 8
@@ -56,16 +59,19 @@ class Predictor:
     Args:
         model: anything ``leadline.foundation.load`` gives.
         lens: where the camera of an image comes from.
-        batch: images run together in :meth:`stream`.
+        batch: images run together in :meth:`stream`, by models that see single images.
+        strategy: how the windows of a model that sees video follow one another, a name of
+            ``leadline.runtime.long_video.STRATEGIES``.
 
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
     """
 
-    def __init__(self, model: DepthModel, lens: Lens = Lens(), batch: int = 1) -> None:
+    def __init__(self, model: DepthModel, lens: Lens = Lens(), batch: int = 1, strategy: str = "vda") -> None:
         self.model = model
         self.lens = lens
         self.batch = batch
+        self.strategy = strategy
 
     def predict(
         self, image: str | os.PathLike[str] | np.ndarray, path: str | os.PathLike[str] | None = None
@@ -84,31 +90,76 @@ class Predictor:
             path = image
         return self._run([pixels], Path(path) if path is not None else None)[0]
 
-    def stream(self, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:
-        """Each image with its depth map, ``batch`` images of one size at a time; memory does not grow with their
-        number.
+    def stream(self, images: Iterable[np.ndarray], live: bool = False) -> Iterator[tuple[np.ndarray, DepthMap]]:
+        """Each image of a video with its depth map; memory does not grow with their number.
+
+        A model that sees single images sees ``batch`` of one size at a time. One that sees video looks ahead by up to a
+        window and aligns its windows, see :func:`leadline.runtime.long_video.long_video`; where the video is live it
+        sees each image when it comes, with what it remembers of those before.
+
+        Args:
+            images: (H, W, 3) RGB, uint8 or float in [0, 1]; for a model that sees video all of one size.
+            live: give an image's map before the next image is read.
 
         Raises:
-            InputError: an image is too small.
+            InputError: an image is too small, or one of a video has another size.
         """
         pixels = (_pixels(image) for image in images)
+        if self.model.window > 1:
+            yield from self._live(pixels) if live else self._windows(pixels)
+            return
         for _, same in itertools.groupby(pixels, key=np.shape):
-            while chunk := list(itertools.islice(same, self.batch)):
+            while chunk := list(itertools.islice(same, 1 if live else self.batch)):
                 yield from zip(chunk, self._run(chunk), strict=True)
+
+    def _windows(self, images: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:
+        """By windows, aligned in disparity."""
+        waiting: deque[np.ndarray] = deque()
+        kind, unit = self.model.kind, self.model.unit
+        depth = kind.quantity == "depth"
+
+        def read() -> Iterator[np.ndarray]:
+            for image in images:
+                if waiting and image.shape != waiting[-1].shape:
+                    raise InputError(f"video: its images are {waiting[-1].shape[:2]} and {image.shape[:2]} pixels")
+                waiting.append(image)
+                yield image
+
+        def infer(window: Sequence[np.ndarray]) -> np.ndarray:
+            values = self.model.watch(_tensor(window)).cpu().numpy()
+            return 1 / values if depth else values
+
+        for values in long_video(read(), infer, self.strategy, self.model.window):
+            image = waiting.popleft()
+            with np.errstate(divide="ignore"):
+                values = 1 / values if depth else values
+            yield image, DepthMap(values, kind, unit, camera=self.lens.of(*image.shape[:2]))
+
+    def _live(self, images: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:
+        """One after the other; a change of size begins anew."""
+        memory, shape = None, None
+        for image in images:
+            memory, shape = (memory if image.shape == shape else None), image.shape
+            values, memory = self.model.watch_next(_tensor([image]), memory)
+            camera = self.lens.of(*image.shape[:2])
+            yield image, DepthMap(values[0].cpu().numpy(), self.model.kind, self.model.unit, camera=camera)
 
     def _run(self, arrays: list[np.ndarray], path: Path | None = None) -> list[DepthMap]:
         height, width = arrays[0].shape[:2]
         if min(height, width) < SMALLEST:
             where = f"{path}: " if path else ""
             raise InputError(f"{where}this image is {width}x{height} pixels; at least {SMALLEST}x{SMALLEST} are needed")
-        images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])
-        if images.dtype == torch.uint8:
-            images = images.float() / 255
         camera = self.lens.of(height, width, path)
         return [
             DepthMap(values, self.model.kind, self.model.unit, camera=camera)
-            for values in self.model(images).cpu().numpy()
+            for values in self.model(_tensor(arrays)).cpu().numpy()
         ]
+
+
+def _tensor(arrays: Sequence[np.ndarray]) -> Tensor:
+    """(N, 3, H, W) in [0, 1] of images (H, W, 3), uint8 or in [0, 1]."""
+    images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ def predict_video(
                 span, shown = colour_range(predictor, start), itertools.chain(start, images)
             else:
                 span = colour_range(predictor, spread(source, limit))
-        for image, depth in predictor.stream(shown):
+        for image, depth in predictor.stream(shown, reader.live):
             frames.write_values(f"{count:06d}", image, depth)
             if span is not None:
                 picture = writer.picture(image, depth, span)

@@ -1,0 +1,256 @@
+"""EndoDAV: a video depth foundation model, tuned by adapters on video alone, steady in time.
+
+"EndoDAV: Depth Any Video in Endoscopy with Spatiotemporal Accuracy" (Zhou, Yang, Yang, Yang, Shen, MICCAI 2025, LNCS
+15968:192-201), after its poster and public code (github.com/Zanue/EndoDAV). One thing of the code is not repeated: there
+the temporal adapters are in no optimiser, so that its temporal phases move nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from leadline import checkpoint
+from leadline.checkpoint import Card
+from leadline.data.augmentation import Augmentation
+from leadline.data.clips import ClipSamples, usable
+from leadline.data.dataset import DataSet
+from leadline.data.images import Images
+from leadline.data.samples import Frames, Samples
+from leadline.errors import ConfigError, InputError
+from leadline.foundation import load
+from leadline.foundation.leadline_model import LeadlineModel
+from leadline.foundation.licences import student_licence
+from leadline.foundation.video_depth_anything import PublicVideoDepth
+from leadline.losses.projection import projection_loss
+from leadline.methods.base import StudentOptions
+from leadline.methods.clips import around, each_with_neighbours, in_order
+from leadline.methods.optimiser import Optimiser
+from leadline.methods.self_supervision import AF_SFM, SelfSupervisionOptions
+from leadline.methods.video import VideoMethod
+from leadline.networks.adapters import adapt, adapter_parameters, merge, save_adapters, trainable, weights_digest
+from leadline.networks.base import VideoNetwork
+from leadline.networks.student import Student
+
+SPATIAL, TEMPORAL = "spatial", "temporal"
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Which linear layers are adapted, and how, see :mod:`leadline.networks.adapters`.
+
+    The defaults are EndoDAV's: both layers of the perceptron of every ViT block, and the output layer of the perceptron
+    of every motion module; 49,600 parameters of ViT-S, 0.17 %.
+
+    Args:
+        kind: ``ssb``, ``lora`` or ``dv-lora``.
+        spatial: patterns of names of layers tuned in spatial phases.
+        temporal: likewise in temporal phases; none leaves these phases out.
+        options: of the kind, such as ``{"rank": 4}``.
+    """
+
+    kind: str = "ssb"
+    spatial: tuple[str, ...] = ("*pretrained.blocks.*.mlp.fc[12]",)
+    temporal: tuple[str, ...] = ("*motion_modules.*.ff.net.2",)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Which adapters are trained when: spatial ones for some steps, then temporal ones, and again.
+
+    Args:
+        spatial: steps.
+        temporal: steps; 0 trains spatial adapters alone.
+        rounds: a run has at least so many rounds of both: in a short run they are shorter, in the same proportion.
+    """
+
+    spatial: int = 400
+    temporal: int = 100
+    rounds: int = 10
+
+    def at(self, step: int, steps: int) -> str:
+        """``spatial`` or ``temporal``.
+
+        Example:
+            >>> phases = Phases(400, 100, rounds=10)
+            >>> [phases.at(step, 40_000) for step in (0, 399, 400, 499, 500)]
+            ['spatial', 'spatial', 'temporal', 'temporal', 'spatial']
+            >>> [phases.at(step, 50) for step in range(6)]
+            ['spatial', 'spatial', 'spatial', 'spatial', 'temporal', 'spatial']
+        """
+        if not self.temporal:
+            return SPATIAL
+        both = self.spatial + self.temporal
+        length = max(2, min(both, steps // self.rounds))
+        first = min(length - 1, max(1, round(length * self.spatial / both))) if self.spatial else 0
+        return SPATIAL if step % length < first else TEMPORAL
+
+
+class EndoDAV(VideoMethod):
+    """Adapters of a video network, trained by self-supervision on clips, and in temporal phases by the projection loss.
+
+    What is saved is the network with its adapters merged, which predicts, teaches and is judged like any other, and
+    beside it, as NAME.adapters.safetensors, the adapters alone.
+
+    Args:
+        network: what is tuned: a leadline checkpoint of a video network, a public checkpoint of Video Depth Anything
+            (.pth), or its name on the hub.
+        depth_range: nearest and farthest depth; by default that of the checkpoint, or [0.1, 150].
+        adapters: which layers are adapted.
+        phases: which adapters are trained when.
+        length: frames of a clip; two more, one at either end, are sources.
+        projection: weight of the projection loss.
+        base: how depth is learned from video; its offsets are [-1, 1].
+        checkpointing: compute activations again in the backward pass: slower, but takes far less memory.
+        optimiser: of the adapters.
+        base_lr: see :class:`VideoMethod`, as all below.
+        fov: horizontal field of view in degrees, for video without a camera.
+        unit: of depth, where poses are known and nothing else says it.
+
+    Raises:
+        ConfigError: options that do not go together, or patterns that match nothing.
+        InputError: the network cannot be opened, or sees no clips.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        depth_range: tuple[float, float] | None = None,
+        adapters: Adapters = Adapters(),
+        phases: Phases = Phases(),
+        length: int = 16,
+        projection: float = 1e-2,
+        base: SelfSupervisionOptions = AF_SFM,
+        checkpointing: bool = False,
+        optimiser: Optimiser = Optimiser(lr=1e-4),
+        base_lr: float = 1e-4,
+        fov: float | None = None,
+        unit: str = "m",
+    ) -> None:
+        opened = load(network)
+        card = opened.card if isinstance(opened, LeadlineModel) else None
+        depth_range = depth_range or (card.depth_range if card else None) or (0.1, 150.0)
+        super().__init__(StudentOptions(depth_range=depth_range), optimiser, base, base_lr, fov, unit)
+        if base.offsets != (-1, 1):
+            raise ConfigError(
+                f"base.offsets: the frames before and after are sources, [-1, 1], not {list(base.offsets)}"
+            )
+        if length < 2:
+            raise ConfigError(f"length: a clip has 2 frames or more, not {length}")
+        if not adapters.temporal and phases.temporal:
+            raise ConfigError("phases.temporal: there are no temporal adapters (adapters.temporal)")
+        self.opened, self.adapters, self.phases = opened, adapters, phases
+        self.length, self.projection, self.checkpointing = length, projection, checkpointing
+        self.phase = TEMPORAL if phases.temporal else SPATIAL
+
+    def licence(self) -> str:
+        """The terms of the network that is tuned travel with it."""
+        return student_licence(self.opened.licence)
+
+    def teacher_card(self) -> dict[str, str]:
+        """The network that is tuned."""
+        return self.opened.described()
+
+    def usable(self, frames: Images) -> Sequence[int]:
+        """The frames that a whole clip begins with."""
+        if not isinstance(frames, DataSet):
+            raise ConfigError("data: clips are wanted, from a data set that knows what comes before and after")
+        found = usable(frames, around(self.length))
+        if not found:
+            raise InputError(f"{frames.root}: holds no {self.length + 2} frames that follow one another")
+        return found
+
+    def samples(
+        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
+    ) -> Samples:
+        """Clips."""
+        assert self.base is not None
+        known = self.base.options.metric
+        return ClipSamples(frames, size, around(self.length), augmentation, seed, known, self.fov)  # type: ignore[arg-type]
+
+    def make_student(self, targets: Tensor) -> None:
+        """The network with adapters; everything else of it is frozen."""
+        del targets
+        kind, unit = self.student_kind()
+        network = _network(self.opened)
+        self.base_digest = weights_digest(network)
+        self.groups: dict[str, list[nn.Parameter]] = {}
+        before: set[str] = set()
+        for phase, patterns in ((SPATIAL, self.adapters.spatial), (TEMPORAL, self.adapters.temporal)):
+            if patterns:
+                adapt(network, patterns, self.adapters.kind, **self.adapters.options)
+            own = adapter_parameters(network)
+            self.groups[phase] = [value for name, value in own.items() if name not in before]
+            before = set(own)
+        self.student = Student(network.train(), kind, unit, self.student_options.depth_range)
+        count, every = trainable(network)
+        parts = ", ".join(f"{sum(map(Tensor.numel, group)):,} {phase}" for phase, group in self.groups.items())
+        say = Console(stderr=True, highlight=False, soft_wrap=True).print
+        say(f"{count:,} of {every:,} parameters are trained ({count / every:.2%}): {parts}")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Choose whose turn it is."""
+        self.turn(self.phases.at(self.trainer.global_step, self.trainer.max_steps))
+
+    def turn(self, phase: str) -> None:
+        """Train the adapters of one phase and no others; the networks of the base are trained in both."""
+        self.phase = phase
+        for name, group in self.groups.items():
+            for parameter in group:
+                parameter.requires_grad_(name == phase)
+
+    def configure_optimizers(self) -> Any:
+        """Both groups of adapters are in the optimiser, whosever turn it is."""
+        for group in self.groups.values():
+            for parameter in group:
+                parameter.requires_grad_(True)
+        return super().configure_optimizers()
+
+    def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The base's losses of every frame; in temporal phases also ``projection``, of adjacent frames both ways."""
+        assert self.base is not None
+        each = each_with_neighbours(batch)
+        outputs = [output.float() for output in self.student.clip(in_order(batch, "image")[:, 1:-1])]
+        motions, camera = geometry = self.base.geometry(each)
+        parts = self.base.losses(outputs, each, geometry=geometry) | self.base.flow_losses(each)
+        if self.projection and self.phase == TEMPORAL:
+            depth, mask = (values.unflatten(0, (-1, self.length)) for values in (outputs[0], each["mask"]))
+            backward, forward = (motion.unflatten(0, (-1, self.length)) for motion in motions)
+            pairs = torch.arange(len(outputs[0])).unflatten(0, (-1, self.length))[:, :-1].flatten()
+            camera = camera.picked(pairs)
+            one, other = depth[:, :-1].flatten(0, 1), depth[:, 1:].flatten(0, 1)
+            there = projection_loss(one, other, camera, forward[:, :-1].flatten(0, 1), mask[:, :-1].flatten(0, 1))
+            back = projection_loss(other, one, camera, backward[:, 1:].flatten(0, 1), mask[:, 1:].flatten(0, 1))
+            parts["projection"] = self.projection * (there + back) / 2
+        return parts
+
+    def save(self, out: Path, card: Card) -> None:
+        """The network with its adapters merged, and the adapters alone beside it.
+
+        Raises:
+            InputError: a file cannot be written.
+        """
+        network = copy.deepcopy(self.student.network)
+        settings = {"network": self.opened.name, "spatial": self.adapters.spatial, "temporal": self.adapters.temporal}
+        save_adapters(out.with_suffix(".adapters.safetensors"), network, self.base_digest, settings)
+        merge(network)
+        checkpoint.save(out, network.state_dict(), card)
+
+
+def _network(opened: Any) -> VideoNetwork:
+    """A copy of the network of a model, to be tuned."""
+    if isinstance(opened, PublicVideoDepth):
+        return copy.deepcopy(opened.network)
+    if isinstance(opened, LeadlineModel) and isinstance(opened.student.network, VideoNetwork):
+        return copy.deepcopy(opened.student.network)
+    raise InputError(
+        f"network: {opened.name} sees single images; a video network is needed, such as vda-tiny or vda-vits"
+    )
