@@ -56,8 +56,8 @@ class PublicVideoDepth(DepthModel):
             file = f"{'metric_' * metric}video_depth_anything_{size}.pth"
             return cls(_fetched(spec, file), metric, spec, licence)
         path = Path(spec)
-        size = next((size for size in SIZES.values() if size[0] in path.stem), ("", "unknown"))
-        return cls(path, "metric" in path.stem, path.stem, size[1])
+        terms = next((terms for size, terms in SIZES.values() if size in path.stem), "unknown")
+        return cls(path, "metric" in path.stem, path.stem, terms)
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """See :func:`leadline.networks.video.frame_size`."""
@@ -70,14 +70,16 @@ class PublicVideoDepth(DepthModel):
     def infer_clip(self, images: Tensor) -> Tensor:
         """See :meth:`DepthModel.infer_clip`."""
         images = images.to(self.device)
-        return self._known(self.network.decode(self.network.encode(images), images.shape[-2:], len(images)))
+        size = (images.shape[-2], images.shape[-1])
+        return self._known(self.network.decode(self.network.encode(images), size, len(images)))
 
     def infer_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         """See :meth:`DepthModel.infer_next`."""
         output, memory = self.network.following(image.to(self.device), memory)
         return self._known(output), memory
 
-    def _known(self, output: Tensor) -> Tensor:
+    def _known(self, output: Tensor | list[Tensor]) -> Tensor:
+        assert isinstance(output, Tensor)  # in eval mode
         values = output[:, 0].float()
         return values if self.kind.quantity == "disparity" else torch.where(values > 0, values, torch.nan)
 

@@ -1,13 +1,14 @@
 """EndoDAV: a video depth foundation model, tuned by adapters on video alone, steady in time.
 
 "EndoDAV: Depth Any Video in Endoscopy with Spatiotemporal Accuracy" (Zhou, Yang, Yang, Yang, Shen, MICCAI 2025, LNCS
-15968:192-201), after its poster and public code (github.com/Zanue/EndoDAV). One thing of the code is not repeated: there
-the temporal adapters are in no optimiser, so that its temporal phases move nothing.
+15968:192-201), after its poster and public code (github.com/Zanue/EndoDAV). One thing of the code is not repeated:
+there the temporal adapters are in no optimiser, so that its temporal phases move nothing.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from leadline import checkpoint
 from leadline.checkpoint import Card
@@ -35,7 +36,7 @@ from leadline.methods.clips import around, each_with_neighbours, in_order
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import AF_SFM, SelfSupervisionOptions
 from leadline.methods.video import VideoMethod
-from leadline.networks.adapters import adapt, adapter_parameters, merge, save_adapters, trainable, weights_digest
+from leadline.networks.adapters import Adapter, DVLoRA, adapt, merge, save_adapters, trainable, weights_digest
 from leadline.networks.base import VideoNetwork
 from leadline.networks.student import Student
 
@@ -53,12 +54,14 @@ class Adapters:
         kind: ``ssb``, ``lora`` or ``dv-lora``.
         spatial: patterns of names of layers tuned in spatial phases.
         temporal: likewise in temporal phases; none leaves these phases out.
+        warm_up: part of a run in which ``dv-lora`` trains its matrices; after it, its vectors.
         options: of the kind, such as ``{"rank": 4}``.
     """
 
     kind: str = "ssb"
     spatial: tuple[str, ...] = ("*pretrained.blocks.*.mlp.fc[12]",)
     temporal: tuple[str, ...] = ("*motion_modules.*.ff.net.2",)
+    warm_up: float = 0.5
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -182,35 +185,38 @@ class EndoDAV(VideoMethod):
         kind, unit = self.student_kind()
         network = _network(self.opened)
         self.base_digest = weights_digest(network)
-        self.groups: dict[str, list[nn.Parameter]] = {}
-        before: set[str] = set()
+        self.groups: dict[str, list[Adapter]] = {}
         for phase, patterns in ((SPATIAL, self.adapters.spatial), (TEMPORAL, self.adapters.temporal)):
+            before = set(network.modules())
             if patterns:
                 adapt(network, patterns, self.adapters.kind, **self.adapters.options)
-            own = adapter_parameters(network)
-            self.groups[phase] = [value for name, value in own.items() if name not in before]
-            before = set(own)
+            self.groups[phase] = [m for m in network.modules() if isinstance(m, Adapter) and m not in before]
         self.student = Student(network.train(), kind, unit, self.student_options.depth_range)
         count, every = trainable(network)
-        parts = ", ".join(f"{sum(map(Tensor.numel, group)):,} {phase}" for phase, group in self.groups.items())
+        sizes = {phase: sum(p.numel() for a in group for p in a.own().values()) for phase, group in self.groups.items()}
+        parts = ", ".join(f"{size:,} {phase}" for phase, size in sizes.items())
         say = Console(stderr=True, highlight=False, soft_wrap=True).print
         say(f"{count:,} of {every:,} parameters are trained ({count / every:.2%}): {parts}")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Choose whose turn it is."""
-        self.turn(self.phases.at(self.trainer.global_step, self.trainer.max_steps))
+        step, steps = self.trainer.global_step, self.trainer.max_steps
+        self.turn(self.phases.at(step, steps), step < self.adapters.warm_up * steps)
 
-    def turn(self, phase: str) -> None:
+    def turn(self, phase: str, warm_up: bool = False) -> None:
         """Train the adapters of one phase and no others; the networks of the base are trained in both."""
         self.phase = phase
         for name, group in self.groups.items():
-            for parameter in group:
-                parameter.requires_grad_(name == phase)
+            for adapter in group:
+                for parameter in adapter.own().values():
+                    parameter.requires_grad_(name == phase)
+                if name == phase and isinstance(adapter, DVLoRA):
+                    adapter.set_warm_up(warm_up)
 
     def configure_optimizers(self) -> Any:
         """Both groups of adapters are in the optimiser, whosever turn it is."""
-        for group in self.groups.values():
-            for parameter in group:
+        for adapter in itertools.chain(*self.groups.values()):
+            for parameter in adapter.own().values():
                 parameter.requires_grad_(True)
         return super().configure_optimizers()
 

@@ -131,8 +131,9 @@ class Predictor:
 
         for values in long_video(read(), infer, self.strategy, self.model.window):
             image = waiting.popleft()
-            with np.errstate(divide="ignore"):
-                values = 1 / values if depth else values
+            if depth:
+                with np.errstate(divide="ignore"):
+                    np.divide(1, values, out=values)
             yield image, DepthMap(values, kind, unit, camera=self.lens.of(*image.shape[:2]))
 
     def _live(self, images: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:

@@ -1,0 +1,247 @@
+"""EndoDAV: which parameters move when, what is lost, what is saved."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import leadline
+from common.commands import run
+from leadline import checkpoint
+from leadline.checkpoint import Card
+from leadline.data.samples import collate
+from leadline.errors import ConfigError, InputError
+from leadline.foundation.leadline_model import LeadlineModel
+from leadline.methods.endodav import Adapters, EndoDAV, Phases
+from leadline.methods.self_supervision import AF_SFM, MONODEPTH2
+from leadline.methods.supervised_video import SupervisedVideo
+from leadline.networks import create
+from leadline.networks.adapters import load_adapters
+from leadline.training.rendered import Rendered
+
+SIZE = (64, 96)
+KNOWN = replace(MONODEPTH2, pose="known", scales=2, automask=False)
+LEARNED = replace(AF_SFM, scales=2, pretrained=False, learned_intrinsics=True)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Rendered:
+    root = tmp_path_factory.mktemp("tract")
+    return Rendered(
+        "tract", clips=1, frames=6, seed=3, rate=8, height=72, width=108, root=root, processes=1, poses=True
+    )
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory) -> str:
+    """The checkpoint of a video network that has learned nothing."""
+    torch.manual_seed(0)
+    made = create("vda-tiny")
+    made.start_at(0.05)
+    for module in made.network.head.motion_modules:
+        torch.nn.init.normal_(module.temporal_transformer["proj_out"].weight, std=0.02)
+    path = tmp_path_factory.mktemp("network") / "video.safetensors"
+    card = Card("vda-tiny", "metric-depth", "mm", SIZE, depth_range=(1.0, 400.0), licence="apache-2.0")
+    checkpoint.save(path, made.state_dict(), card)
+    return str(path)
+
+
+def ready(method, video, folder, starts=(1, 2)) -> dict:
+    frames, failures = method.prepare(video, range(len(video)), SIZE, folder)
+    assert failures == {}
+    method.make_student(torch.ones(1))
+    samples = method.samples(frames, SIZE)
+    return collate([samples[0, start] for start in starts])
+
+
+def test_vits_has_the_published_number_of_trained_parameters(tmp_path, capsys):
+    """46,080 in the perceptrons of the ViT, 3,520 in those of the motion modules: 0.17 %."""
+    path = tmp_path / "video_depth_anything_vits.pth"
+    torch.save(create("vda-vits").network.state_dict(), path)
+    method = EndoDAV(str(path), length=2, base=KNOWN)
+    assert method.opened.kind.up_to == "affine"
+    assert method.opened.licence == "apache-2.0"
+    method.make_student(torch.ones(1))
+    said = capsys.readouterr().err
+    assert "49,600 of 29,084,737 parameters are trained (0.17%): 46,080 spatial, 3,520 temporal" in said
+
+
+@pytest.mark.parametrize("kind", ["ssb", "lora", "dv-lora"])
+def test_in_each_phase_only_its_own_adapters_move(video, network, tmp_path, kind):
+    method = EndoDAV(network, adapters=Adapters(kind), length=3, base=KNOWN)
+    batch = ready(method, video, tmp_path)
+    own = {phase: {id(p) for a in group for p in a.own().values()} for phase, group in method.groups.items()}
+    method.trainer = type("T", (), {"estimated_stepping_batches": 100})()
+    # Both groups are in the optimiser, whosever turn it was.
+    method.turn("spatial")
+    optimiser = method.configure_optimizers()["optimizer"]
+    held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    assert own["spatial"] | own["temporal"] <= held
+    for phase, warm_up in (("spatial", True), ("temporal", True), ("spatial", False), ("temporal", False)):
+        method.turn(phase, warm_up)
+        before = {name: p.detach().clone() for name, p in method.student.named_parameters()}
+        parts = method.train().parts(batch)
+        assert ("projection" in parts) == (phase == "temporal")
+        optimiser.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-2
+        optimiser.step()
+        moved = {name for name, p in method.student.named_parameters() if not torch.equal(p, before[name])}
+        parameters = dict(method.student.named_parameters())
+        assert moved
+        assert {id(parameters[name]) for name in moved} <= own[phase]
+        if kind == "dv-lora":
+            assert {name[-1] for name in moved} <= ({"A", "B"} if warm_up else {"u", "v"})
+
+
+def test_without_training_the_tuned_network_is_the_network(video, network, tmp_path):
+    method = EndoDAV(network, length=3, base=KNOWN)
+    ready(method, video, tmp_path)
+    assert (str(method.student.kind), method.student.unit) == ("metric-depth", "mm")
+    image = torch.rand(1, 3, *SIZE)
+    torch.testing.assert_close(method.eval().student(image), LeadlineModel.open(network).student(image))
+    assert method.student.depth_range == (1.0, 400.0)
+
+
+def test_the_projection_loss_is_that_of_neighbours_both_ways(video, network, tmp_path):
+    from leadline.losses.projection import projection_loss
+    from leadline.methods.clips import each_with_neighbours, in_order
+
+    method = EndoDAV(network, length=3, base=KNOWN, projection=1.0)
+    batch = ready(method, video, tmp_path)
+    method.turn("temporal")
+    torch.manual_seed(0)
+    found = method.train().parts(batch)["projection"].item()
+    torch.manual_seed(0)
+    depth = method.student.clip(in_order(batch, "image")[:, 1:-1])[0].unflatten(0, (2, 3))
+    each = each_with_neighbours(batch)
+    expected = []
+    for clip in range(2):
+        for frame in (0, 1):
+            camera = batch["camera"].picked(torch.tensor([clip]))
+            there, back = each["motions"][3 * clip + frame, 1], each["motions"][3 * clip + frame + 1, 0]
+            one, other = depth[clip, frame][None], depth[clip, frame + 1][None]
+            mask = torch.ones_like(one, dtype=torch.bool)
+            expected.append(projection_loss(one, other, camera, there[None], mask).item())
+            expected.append(projection_loss(other, one, camera, back[None], mask).item())
+    assert found == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_everything_is_learned_where_nothing_is_known(video, network, tmp_path):
+    method = EndoDAV(network, length=2, base=LEARNED)
+    batch = ready(method, video, tmp_path, starts=(1,))
+    del batch["camera"]
+    method.turn("temporal")
+    parts = method.train().parts(batch)
+    assert {"photometric", "appearance_constraint", "flow_photometric", "projection"} <= set(parts)
+    assert all(torch.isfinite(part) for part in parts.values())
+    torch.stack(list(parts.values())).sum().backward()
+    assert method.base.pose.lens.weight.grad.any()
+    assert str(method.student.kind) == "scale-invariant-depth"
+
+
+def test_what_is_saved_is_merged_and_the_adapters_alone(video, network, tmp_path):
+    method = EndoDAV(network, length=3, base=KNOWN)
+    ready(method, video, tmp_path)
+    parameters = [p for group in method.groups.values() for adapter in group for p in adapter.own().values()]
+    for parameter in parameters:
+        with torch.no_grad():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    out = tmp_path / "tuned.safetensors"
+    card = Card("vda-tiny", "metric-depth", "mm", SIZE, depth_range=(1.0, 400.0))
+    method.save(out, card)
+    clip = torch.rand(1, 4, 3, *SIZE)
+    tuned = LeadlineModel.open(out)
+    with torch.no_grad():
+        expected = method.eval().student.clip(clip)[0]
+        torch.testing.assert_close(tuned.student.clip(clip)[0], expected, rtol=1e-5, atol=1e-4)
+        base = LeadlineModel.open(network)
+        load_adapters(out.with_suffix(".adapters.safetensors"), base.student.network)
+        torch.testing.assert_close(base.student.clip(clip)[0], expected)
+    own = sum(tensor.numel() for tensor in load_file(out.with_suffix(".adapters.safetensors")).values())
+    assert own == sum(parameter.numel() for parameter in parameters)
+    assert out.with_suffix(".adapters.safetensors").stat().st_size < 0.02 * out.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"length": 1}, "a clip has 2 frames or more"),
+        ({"base": replace(KNOWN, offsets=(-2, 2))}, r"are sources, \[-1, 1\]"),
+        ({"adapters": Adapters(temporal=())}, "there are no temporal adapters"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(network, options, error):
+    with pytest.raises(ConfigError, match=error):
+        EndoDAV(network, **{"base": KNOWN} | options)
+
+
+def test_networks_of_single_images_and_short_videos_are_refused(video, network, student_file):
+    method = EndoDAV(str(student_file), base=KNOWN)
+    with pytest.raises(InputError, match="sees single images; a video network is needed"):
+        method.make_student(torch.ones(1))
+    with pytest.raises(InputError, match="holds no 10 frames that follow one another"):
+        EndoDAV(network, length=8, base=KNOWN).usable(video)
+
+
+def test_phases_of_a_short_run_are_shorter_in_the_same_proportion():
+    phases = Phases(400, 100, rounds=10)
+    for steps in (50, 777, 5000, 40_000):
+        turns = [phases.at(step, steps) for step in range(steps)]
+        assert turns.count("temporal") / steps == pytest.approx(0.2, abs=0.03)
+        assert sum(a != b for a, b in itertools.pairwise(turns)) >= 19
+    assert {Phases(400, 0).at(step, 100) for step in range(100)} == {"spatial"}
+    assert {Phases(0, 100).at(step, 100) for step in range(100)} == {"temporal"}
+
+
+def test_a_video_network_learns_true_depth_of_clips(video, tmp_path):
+    from leadline.methods.base import StudentOptions
+
+    torch.manual_seed(0)
+    method = SupervisedVideo(StudentOptions("vda-tiny", depth_range=(1.0, 400.0)), length=3)
+    frames, _ = method.prepare(video, range(len(video)), SIZE, tmp_path)
+    assert list(method.usable(video)) == [1, 2]
+    samples = method.samples(frames, SIZE)
+    batch = collate([samples[0, 1], samples[0, 2]])
+    method.make_student(batch["target"][torch.isfinite(batch["target"])])
+    optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
+    totals = []
+    for _ in range(10):
+        parts = method.train().parts(batch)
+        assert set(parts) == {"data", "gradient", "temporal"}
+        optimiser.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        optimiser.step()
+        totals.append(sum(part.item() for part in parts.values()))
+    assert totals[-1] < 0.8 * totals[0]
+
+
+def test_recipes_one_after_the_other_then_a_video(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    common = (
+        "--data.clips", 2, "--data.frames", 5, "--data.height", 64, "--data.width", 96, "--data.processes", 1,
+        "--fit.size", "[64,96]", "--fit.batch_size", 1, "--fit.workers", 0, "--fit.steps", 4, "--method.length", 3,
+        "--holdout.every", 2, "--holdout.block", 5,
+    )  # fmt: skip
+    for recipe, out in (("supervised-video-tract", "video.safetensors"), ("endodav-tract", "tuned.safetensors")):
+        code, _, err = run(capsys, "train", recipe, "--out", out, *common)
+        assert code == 0, err
+    assert "parameters are trained" in err
+    card = checkpoint.read_card("tuned.safetensors")
+    assert (card.architecture, card.kind, card.unit) == ("vda-tiny", "metric-depth", "mm")
+    assert card.teacher["name"] == "video"
+    predictor = leadline.load("tuned.safetensors")
+    frames = [np.random.default_rng(i).random((48, 64, 3), dtype=np.float32) for i in range(5)]
+    answers = list(predictor.stream(frames))
+    assert len(answers) == 5
+    assert all(image is frame for (image, _), frame in zip(answers, frames, strict=True))
+    assert {depth.values.shape for _, depth in answers} == {(48, 64)}
+    live = list(predictor.stream(frames, live=True))
+    np.testing.assert_allclose(live[0][1].values, predictor.predict(frames[0]).values, rtol=1e-4)
