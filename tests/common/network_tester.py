@@ -31,6 +31,8 @@ def responsive(network: DepthNetwork) -> DepthNetwork:
             if value.ndim < 2:
                 base = 0.5 if "gamma" in name else value
                 value.copy_(base + 0.1 * torch.randn(value.shape, generator=generator))
+            elif not value.any():  # a path that starts with nothing
+                value.copy_(0.1 * torch.randn(value.shape, generator=generator))
         answers: dict[int, Tensor] = {}
         hooks = [
             head.register_forward_hook(lambda _, __, output, index=index: answers.update({index: output}))

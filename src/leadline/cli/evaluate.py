@@ -145,7 +145,7 @@ def evaluate(
     for spec in model:
         predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
         name, rule = predictor.model.name, rules.rule(predictor.model.kind)
-        if predictor.model.window > 1 and (rules.temporal or rule.per == "video"):
+        if predictor.model.remembers and (rules.temporal or rule.per == "video"):
             candidates.append(watched(name, predictor.stream, frames))
         else:
             candidates.append(asked(name, predictor.predict, predictor.model.parallel))

@@ -29,7 +29,8 @@ class DepthModel(ABC):
         unit: of the output, ``arbitrary`` unless the kind is metric.
         licence: of the weights, ``unknown`` where nothing is stated.
         parallel: several threads may ask at once.
-        window: frames of a video it sees together; 1: it sees single images.
+        window: frames of a video it sees together.
+        remembers: it sees video: what it says of a frame depends on those before, or, in a window, on those around.
         digest: identifies weights and preprocessing: two models with the same digest give the same labels.
     """
 
@@ -40,6 +41,7 @@ class DepthModel(ABC):
     digest: str
     parallel: bool = False
     window: int = 1
+    remembers: bool = False
 
     @abstractmethod
     def input_size(self, height: int, width: int) -> tuple[int, int]:

@@ -170,6 +170,11 @@ class LeadlineModel(DepthModel):
         network = self.student.network
         return network.longest if isinstance(network, VideoNetwork) else 1
 
+    @property
+    def remembers(self) -> bool:  # type: ignore[override]
+        """Whether it sees video."""
+        return isinstance(self.student.network, VideoNetwork)
+
     @torch.inference_mode()
     def infer_clip(self, images: Tensor) -> Tensor:
         """(T, H, W) of a clip's frames."""

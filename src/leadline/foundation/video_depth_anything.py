@@ -34,6 +34,7 @@ class PublicVideoDepth(DepthModel):
 
     parallel = True
     window = FRAMES
+    remembers = True
 
     def __init__(self, file: Path, metric: bool, name: str, licence: str) -> None:
         self.network = VideoDepth.load_public(file).eval().requires_grad_(False)

@@ -93,7 +93,7 @@ class DepthNetwork(nn.Module, ABC):
 class VideoNetwork(DepthNetwork):
     """A depth network that sees frames of a video together; a batch of images is one of clips of a single frame."""
 
-    #: Most frames it sees at once.
+    #: Most frames it sees together when it looks ahead; 1 if it never does, and only remembers.
     longest: int
 
     @abstractmethod

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from leadline.camera import Camera, Pinhole
 from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.foundation.base import DepthModel
+from leadline.foundation.long_video import as_tensor, watch_live, watch_video
 from leadline.io.images import exif_focal, read_image
-from leadline.runtime.long_video import long_video
 
 #: Smaller pictures hold nothing to see depth in.
 SMALLEST = 8
@@ -61,7 +58,7 @@ class Predictor:
         lens: where the camera of an image comes from.
         batch: images run together in :meth:`stream`, by models that see single images.
         strategy: how the windows of a model that sees video follow one another, a name of
-            ``leadline.runtime.long_video.STRATEGIES``.
+            ``leadline.foundation.long_video.STRATEGIES``.
 
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
@@ -94,7 +91,7 @@ class Predictor:
         """Each image of a video with its depth map; memory does not grow with their number.
 
         A model that sees single images sees ``batch`` of one size at a time. One that sees video looks ahead by up to a
-        window and aligns its windows, see :func:`leadline.runtime.long_video.long_video`; where the video is live it
+        window and aligns its windows, see :func:`leadline.foundation.long_video.long_video`; where the video is live it
         sees each image when it comes, with what it remembers of those before.
 
         Args:
@@ -105,45 +102,16 @@ class Predictor:
             InputError: an image is too small, or one of a video has another size.
         """
         pixels = (_pixels(image) for image in images)
-        if self.model.window > 1:
-            yield from self._live(pixels) if live else self._windows(pixels)
+        if self.model.remembers:
+            shown, watched = itertools.tee(pixels)
+            answers = watch_live(self.model, watched) if live else watch_video(self.model, watched, self.strategy)
+            for values, image in zip(answers, shown, strict=True):
+                camera = self.lens.of(*image.shape[:2])
+                yield image, DepthMap(values, self.model.kind, self.model.unit, camera=camera)
             return
         for _, same in itertools.groupby(pixels, key=np.shape):
             while chunk := list(itertools.islice(same, 1 if live else self.batch)):
                 yield from zip(chunk, self._run(chunk), strict=True)
-
-    def _windows(self, images: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:
-        """By windows, aligned in disparity."""
-        waiting: deque[np.ndarray] = deque()
-        kind, unit = self.model.kind, self.model.unit
-        depth = kind.quantity == "depth"
-
-        def read() -> Iterator[np.ndarray]:
-            for image in images:
-                if waiting and image.shape != waiting[-1].shape:
-                    raise InputError(f"video: its images are {waiting[-1].shape[:2]} and {image.shape[:2]} pixels")
-                waiting.append(image)
-                yield image
-
-        def infer(window: Sequence[np.ndarray]) -> np.ndarray:
-            values = self.model.watch(_tensor(window)).cpu().numpy()
-            return 1 / values if depth else values
-
-        for values in long_video(read(), infer, self.strategy, self.model.window):
-            image = waiting.popleft()
-            if depth:
-                with np.errstate(divide="ignore"):
-                    np.divide(1, values, out=values)
-            yield image, DepthMap(values, kind, unit, camera=self.lens.of(*image.shape[:2]))
-
-    def _live(self, images: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, DepthMap]]:
-        """One after the other; a change of size begins anew."""
-        memory, shape = None, None
-        for image in images:
-            memory, shape = (memory if image.shape == shape else None), image.shape
-            values, memory = self.model.watch_next(_tensor([image]), memory)
-            camera = self.lens.of(*image.shape[:2])
-            yield image, DepthMap(values[0].cpu().numpy(), self.model.kind, self.model.unit, camera=camera)
 
     def _run(self, arrays: list[np.ndarray], path: Path | None = None) -> list[DepthMap]:
         height, width = arrays[0].shape[:2]
@@ -153,14 +121,8 @@ class Predictor:
         camera = self.lens.of(height, width, path)
         return [
             DepthMap(values, self.model.kind, self.model.unit, camera=camera)
-            for values in self.model(_tensor(arrays)).cpu().numpy()
+            for values in self.model(as_tensor(arrays)).cpu().numpy()
         ]
-
-
-def _tensor(arrays: Sequence[np.ndarray]) -> Tensor:
-    """(N, 3, H, W) in [0, 1] of images (H, W, 3), uint8 or in [0, 1]."""
-    images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])
-    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:

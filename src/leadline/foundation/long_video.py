@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from leadline.align import ALIGNMENTS, Pairs
 from leadline.errors import ConfigError, InputError, suggest
+from leadline.foundation.base import DepthModel
 
 F = TypeVar("F")
 Map = NDArray[np.float32]
@@ -91,6 +94,68 @@ def long_video(
             f"overlap of at least {least} and a window of at least {max(2 * overlap, max(rule.keyframes) + 1)}"
         )
     return _aligned_windows(iter(frames), infer, rule, window, overlap)
+
+
+def watch_video(model: DepthModel, images: Iterable[NDArray], strategy: str = "vda") -> Iterator[Map]:
+    """What a model that sees video says of each image of one, at the image's size, in the model's kind and unit.
+
+    A model with a window looks ahead by up to that many frames; its windows are aligned, see :func:`long_video`. One
+    that only remembers sees each image when it comes.
+
+    Args:
+        model: see :class:`DepthModel`, ``window`` and ``remembers``.
+        images: (H, W, 3) RGB, uint8 or float in [0, 1], all of one size.
+        strategy: a name of :data:`STRATEGIES`.
+
+    Returns:
+        (H, W) float32, one for each image, in order.
+
+    Raises:
+        ConfigError: no such strategy.
+        InputError: an image has another size than those before, or the model answers what is no number.
+    """
+    if model.window == 1:
+        yield from watch_live(model, images)
+        return
+    depth = model.kind.quantity == "depth"
+
+    def infer(window: Sequence[NDArray]) -> NDArray[np.float32]:
+        values = model.watch(as_tensor(window))
+        disparity: NDArray[np.float32] = (1 / values if depth else values).cpu().numpy()
+        return disparity
+
+    for values in long_video(_of_one_size(images), infer, strategy, model.window):
+        if depth:
+            with np.errstate(divide="ignore"):
+                np.divide(1, values, out=values)
+        yield values
+
+
+def watch_live(model: DepthModel, images: Iterable[NDArray]) -> Iterator[Map]:
+    """The same of a live video: the answer to an image comes before the next one is read; a change of size begins
+    anew."""
+    memory, shape = None, None
+    for image in images:
+        memory, shape = (memory if image.shape == shape else None), image.shape
+        values, memory = model.watch_next(as_tensor([image]), memory)
+        yield values[0].cpu().numpy()
+
+
+def as_tensor(images: Sequence[NDArray]) -> Tensor:
+    """(N, 3, H, W) in [0, 1] of images (H, W, 3), uint8 or in [0, 1]."""
+    stacked = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in images])
+    return stacked.float() / 255 if stacked.dtype == torch.uint8 else stacked
+
+
+def _of_one_size(images: Iterable[NDArray]) -> Iterator[NDArray]:
+    shape = None
+    for image in images:
+        if shape not in (None, image.shape):
+            raise InputError(
+                f"video: an image is {image.shape[1]}x{image.shape[0]}, those before {shape[1]}x{shape[0]}"
+            )
+        shape = image.shape
+        yield image
 
 
 def _aligned_windows(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.errors import ConfigError, InputError
+from leadline.foundation.long_video import STRATEGIES, long_video
 from leadline.networks.video import frame_size
-from leadline.runtime.long_video import STRATEGIES, long_video
 
 LENGTHS = [1, 5, 22, 23, 24, 25, 31, 32, 33, 46, 47, 54, 55, 100]
 SIZE = (6, 7)
