@@ -6,7 +6,9 @@ from PIL import Image
 
 import leadline
 from leadline.camera import Pinhole
+from leadline.depth import Kind
 from leadline.errors import InputError
+from leadline.foundation.base import DepthModel
 from leadline.runtime.predictor import Lens, Predictor
 
 
@@ -63,3 +65,67 @@ def test_arrays_that_are_no_image(bright, bad):
 def test_images_too_small_are_refused(bright):
     with pytest.raises(InputError, match="at least 8x8"):
         bright.predict(np.zeros((7, 90, 3), np.uint8))
+
+
+class Windowed(DepthModel):
+    """Sees four frames together, and answers brightness times a factor of the window."""
+
+    name, licence, digest = "windowed", "mit", "windowed"
+    window, remembers = 32, True
+
+    def __init__(self, kind: str) -> None:
+        self.kind = Kind.parse(kind)
+        self.unit = "mm" if kind.startswith("metric") else "arbitrary"
+        self.windows = 0
+
+    def input_size(self, height, width):
+        return height, width
+
+    def infer(self, images):
+        return 1 + images.mean(1)
+
+    def infer_clip(self, images):
+        self.windows += 1
+        disparity = (1 + images.mean(1)) * self.windows
+        return disparity if self.kind.quantity == "disparity" else 1 / disparity
+
+    def infer_next(self, image, memory=None):
+        return self.infer(image), None
+
+
+@pytest.mark.parametrize("kind", ["affine-invariant-disparity", "metric-depth"])
+def test_windows_of_a_video_are_aligned_and_every_image_comes_back(kind):
+    rng = np.random.default_rng(0)
+    images = [rng.random((16, 20, 3), dtype=np.float32) for _ in range(60)]
+    model = Windowed(kind)
+    answers = list(Predictor(model).stream(iter(images)))
+    assert model.windows == 3
+    assert len(answers) == 60
+    for (shown, depth), image in zip(answers, images, strict=True):
+        assert np.array_equal(shown, image)
+        expected = 1 + image.mean(2)
+        if kind == "metric-depth":
+            expected = 1 / expected
+        np.testing.assert_allclose(depth.values, expected, rtol=1e-3)
+        assert depth.kind == Kind.parse(kind)
+
+
+def test_live_video_is_answered_before_the_next_image_is_read():
+    read = []
+
+    def images():
+        for number in range(4):
+            read.append(number)
+            yield np.full((16, 20, 3), number / 4, np.float32)
+
+    stream = Predictor(Windowed("metric-depth")).stream(images(), live=True)
+    for number in range(4):
+        next(stream)
+        assert read == list(range(number + 1))
+
+
+def test_images_of_one_video_have_one_size():
+    images = [np.zeros((16, 20, 3), np.float32), np.zeros((16, 24, 3), np.float32)]
+    with pytest.raises(InputError, match="an image is 24x16, those before 20x16"):
+        list(Predictor(Windowed("metric-depth")).stream(images))
+    assert len(list(Predictor(Windowed("metric-depth")).stream(images, live=True))) == 2

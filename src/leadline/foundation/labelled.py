@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import Images
@@ -22,6 +26,7 @@ from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labels import LabelCache
+from leadline.foundation.long_video import as_tensor, watch_video
 from leadline.frame import Frame
 
 #: Images after which it is known how long the rest will take.
@@ -71,19 +76,31 @@ class Labelled:
         """The frame of one image, resized to cover the training size, with its label as depth."""
         frame = self.frames[index]
         covered = covering(frame.height, frame.width, self.size)
-        if covered not in self._caches:
-            self._caches[covered] = LabelCache(self.folder, self.teacher, covered)
-        cache = self._caches[covered]
-        key = cache.key(self.frames.paths[index])
+        cache, key = self._place(index, frame)
         label = cache.get(key)
         if label is None:
-            image = torch.from_numpy(frame.image).permute(2, 0, 1)[None]
-            answer = self.teacher(image)[:, None].float()
-            # Antialiased: a label is judged and learned at this size, not sampled at it.
-            answer = torch.nn.functional.interpolate(answer, covered, mode="bilinear", antialias=True)
-            label = answer[0, 0].cpu().numpy()
-            cache.put(key, label)
+            label = self._label(index, frame)
         return Resize(*covered)(frame).replace(depth=DepthMap(label, self.teacher.kind, self.teacher.unit))
+
+    def _place(self, index: int, frame: Frame) -> tuple[LabelCache, str]:
+        """Where the label of a frame is kept."""
+        covered = covering(frame.height, frame.width, self.size)
+        if covered not in self._caches:
+            self._caches[covered] = LabelCache(self.folder, self.teacher, covered)
+        return self._caches[covered], self._caches[covered].key(self.frames.paths[index])
+
+    def _label(self, index: int, frame: Frame) -> np.ndarray:
+        """The teacher's label of a frame, asked for and kept."""
+        return self._keep(index, frame, self.teacher(as_tensor([frame.image])))
+
+    def _keep(self, index: int, frame: Frame, answer: Tensor) -> np.ndarray:
+        """Keep an answer (1, H, W) to a frame, and give the label."""
+        cache, key = self._place(index, frame)
+        # Antialiased: a label is judged and learned at this size, not sampled at it.
+        sized = torch.nn.functional.interpolate(answer[None].float(), cache.size, mode="bilinear", antialias=True)
+        label = sized[0, 0].cpu().numpy()
+        cache.put(key, label)
+        return label
 
     def fill(self, used: Sequence[int]) -> dict[int, str]:
         """Label the frames of these indices that have no label yet; says how long that takes.
@@ -105,3 +122,36 @@ class Labelled:
             except InputError as error:
                 failures[index] = str(error)
         return failures
+
+
+class WatchedLabels(Labelled):
+    """Frames of videos, labelled by a teacher that sees video: each video is shown to it whole and in order, by its
+    frames in the data set's split, when the first label of it is wanted.
+
+    Args:
+        frames: a data set.
+        teacher: who labels; one of single images sees each frame alone.
+        size: (height, width) trained at.
+        folder: of the labels, of this data set alone: what a teacher says of an image depends on the video.
+    """
+
+    @cached_property
+    def _numbers(self) -> dict[FrameId, int]:
+        return {id: index for index, id in enumerate(self.frames.ids)}  # type: ignore[attr-defined]
+
+    def load(self, id: FrameId) -> Frame:
+        """Any frame of the data set, resized likewise; one of the split with its label."""
+        return self[self._numbers[id]] if id in self._numbers else super().load(id)
+
+    def _label(self, index: int, frame: Frame) -> np.ndarray:
+        if not self.teacher.remembers:
+            return super()._label(index, frame)
+        ids = self.frames.ids  # type: ignore[attr-defined]
+        video = [i for i, id in enumerate(ids) if (id.sequence, id.camera) == (ids[index].sequence, ids[index].camera)]
+        images, shown = itertools.tee(self.frames[i] for i in video)
+        label = None
+        for i, seen, answer in zip(video, shown, watch_video(self.teacher, (f.image for f in images)), strict=True):
+            made = self._keep(i, seen, torch.from_numpy(answer)[None])
+            label = made if i == index else label
+        assert label is not None
+        return label

@@ -9,7 +9,6 @@ monodepth2's), and semantic distribution alignment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +23,12 @@ from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labelled import Labelled
 from leadline.foundation.licences import student_licence
-from leadline.losses.gradient import gradient_matching
-from leadline.losses.normalise import normalised_pair
-from leadline.losses.spatial import ranking, trimmed
-from leadline.losses.spectral import fourier, haar
-from leadline.methods.base import StudentOptions, as_depth, resized
+from leadline.methods.base import StudentOptions, as_depth
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import SelfSupervisionOptions
 from leadline.methods.semantic_alignment import Alignment, SemanticAlignment
+from leadline.methods.trinity import Trinity, trinity_losses
 from leadline.methods.video import VideoMethod
-
-
-@dataclass(frozen=True)
-class Trinity:
-    """Weights of the distillation losses; 0 switches one off.
-
-    Args:
-        spatial: trimmed mean of |student - teacher|.
-        ranking: order of sampled pairs of pixels.
-        spectral: difference of amplitude and phase, or of wavelet coefficients.
-        gradient: difference of gradients over four scales.
-        wavelet: use the Haar form of the spectral loss instead of the Fourier form.
-        coarse: how much less the spatial loss weighs at each coarser output of the student.
-    """
-
-    spatial: float = 0.1
-    ranking: float = 0.01
-    spectral: float = 0.05
-    gradient: float = 0.05
-    wavelet: bool = False
-    coarse: float = 0.5
 
 
 class LiteNet(VideoMethod):
@@ -184,23 +159,6 @@ class LiteNet(VideoMethod):
         return parts
 
     def losses(self, outputs: list[Tensor], target: Tensor, mask: Tensor, image: Tensor) -> dict[str, Tensor]:
-        """The trinity at full size, the spatial loss alone at the coarser outputs (our choice: nothing is
-        published)."""
-        weights, kind = self.trinity, self.target_kind
-        student, teacher = normalised_pair(outputs[0], target, mask, kind)
-        parts: dict[str, Tensor] = {}
-        if weights.spatial:
-            spatial = trimmed(student, teacher, mask)
-            for level, output in enumerate(outputs[1:], start=1):
-                coarse_target, coarse_mask = resized(target, output.shape[-2:]), resized(mask, output.shape[-2:])
-                pair = normalised_pair(output, coarse_target, coarse_mask, kind)
-                spatial = spatial + weights.coarse**level * trimmed(*pair, coarse_mask)
-            parts["spatial"] = weights.spatial * spatial
-        if weights.ranking:
-            parts["ranking"] = weights.ranking * ranking(student, teacher, mask)
-        if weights.spectral:
-            spectral = haar if weights.wavelet else fourier
-            parts["spectral"] = weights.spectral * spectral(student, teacher, mask)
-        if weights.gradient:
-            parts["gradient"] = weights.gradient * gradient_matching(student, teacher, mask)
-        return parts
+        """See :func:`leadline.methods.trinity.trinity_losses`."""
+        del image
+        return trinity_losses(self.trinity, outputs, target, mask, self.target_kind)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -58,14 +60,14 @@ def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
         watch: gives each image of a video, lazily, with its depth map.
         data: what is judged.
     """
-    folder = tempfile.TemporaryDirectory(prefix="leadline-watched-")
+    folder = Path(tempfile.mkdtemp(prefix="leadline-watched-"))
     videos: dict[tuple[str, str], list[FrameId]] = {}
     for id in data.ids:
         videos.setdefault((id.sequence, id.camera), []).append(id)
     meanings: dict[tuple[str, str], tuple[Kind, str]] = {}
 
     def file(id: FrameId) -> Path:
-        return Path(folder.name) / f"{str(id).replace('/', '-')}.npy"
+        return folder / f"{str(id).replace('/', '-')}.npy"
 
     def answer(id: FrameId, _: np.ndarray) -> DepthMap:
         video = (id.sequence, id.camera)
@@ -76,6 +78,7 @@ def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
                 meanings[video] = depth.kind, depth.unit
         return DepthMap(np.load(file(id), allow_pickle=False), *meanings[video])
 
+    weakref.finalize(answer, shutil.rmtree, folder, ignore_errors=True)
     return Candidate(name, answer)
 
 

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from leadline.depth import DepthMap
+from leadline.protocols.candidate import watched
+from leadline.protocols.folder import FOLDER
+from leadline.training.rendered import Rendered
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Rendered:
+    root = tmp_path_factory.mktemp("tract")
+    return Rendered(
+        "tract", clips=2, frames=4, seed=3, rate=8, height=72, width=108, root=root, processes=1, poses=True
+    )
+
+
+def test_each_video_is_shown_whole_in_order_and_once(video):
+    truths = [frame.depth.values for frame in video]
+    images = [frame.image for frame in video]
+    shown: list[list[int]] = []
+
+    def watch(frames):
+        shown.append([])
+        for image in frames:
+            number = next(i for i, known in enumerate(images) if np.array_equal(known, image))
+            shown[-1].append(number)
+            yield image, DepthMap(7 * truths[number], "scale-invariant-depth")
+
+    candidate = watched("watching", watch, video)
+    last = candidate(video.ids[-1], images[-1])
+    assert shown == [[4, 5, 6, 7]]
+    np.testing.assert_allclose(last.values, 7 * truths[-1])
+    rules = replace(FOLDER, alignment="median-video", min_depth=1, max_depth=150, scores=(), temporal=True)
+    result = rules.evaluate(candidate, video)
+    assert shown == [[4, 5, 6, 7], [0, 1, 2, 3]]
+    assert result.means["abs_rel"] == pytest.approx(0, abs=1e-5)
+    assert result.means["pairs"] == 6
+    assert result.means["tae"] >= 0
