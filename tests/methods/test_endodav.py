@@ -109,6 +109,29 @@ def test_without_training_the_tuned_network_is_the_network(video, network, tmp_p
     assert method.student.depth_range == (1.0, 400.0)
 
 
+def test_activations_computed_again_change_nothing(video, network, tmp_path):
+    found = []
+    for checkpointing in (False, True):
+        method = EndoDAV(network, length=3, base=KNOWN, checkpointing=checkpointing)
+        batch = ready(method, video, tmp_path)
+        assert method.student.network.network.checkpointing == checkpointing
+        torch.manual_seed(0)
+        parts = method.train().parts(batch)
+        torch.stack(list(parts.values())).sum().backward()
+        found.append([p.grad for p in method.student.parameters() if p.grad is not None])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_clips_may_skip_frames(video, network):
+    assert list(EndoDAV(network, length=2, base=KNOWN).usable(video)) == [1, 2, 3]
+    method = EndoDAV(network, length=2, stride=2, base=KNOWN)
+    with pytest.raises(InputError, match=r"no frame has neighbours at \[-2, 2, 4\]"):
+        method.usable(video)
+    with pytest.raises(ConfigError, match="one in 1 or more"):
+        EndoDAV(network, stride=0, base=KNOWN)
+
+
 def test_the_projection_loss_is_that_of_neighbours_both_ways(video, network, tmp_path):
     from leadline.losses.projection import projection_loss
     from leadline.methods.clips import each_with_neighbours, in_order
@@ -184,9 +207,9 @@ def test_what_does_not_go_together_is_refused(network, options, error):
 
 def test_networks_of_single_images_and_short_videos_are_refused(video, network, student_file):
     method = EndoDAV(str(student_file), base=KNOWN)
-    with pytest.raises(InputError, match="sees single images; a video network is needed"):
+    with pytest.raises(InputError, match="is no Video Depth Anything, of which one is needed"):
         method.make_student(torch.ones(1))
-    with pytest.raises(InputError, match="holds no 10 frames that follow one another"):
+    with pytest.raises(InputError, match=r"no frame has neighbours at \[-1, 1, 2, 3, 4, 5, 6, 7, 8\]"):
         EndoDAV(network, length=8, base=KNOWN).usable(video)
 
 

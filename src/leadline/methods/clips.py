@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from leadline.data.clips import usable
+from leadline.data.dataset import DataSet
+from leadline.data.images import Images
+from leadline.errors import ConfigError, InputError
 from leadline.geometry.poses import invert
 
 
-def around(length: int) -> tuple[int, ...]:
+def around(length: int, stride: int = 1) -> tuple[int, ...]:
     """Offsets, from the first of ``length`` frames to be judged, of all frames wanted: the others of them, and one more
-    at each end, as sources.
+    at each end, as sources; of each ``stride`` frames of the video one is taken.
 
     Example:
-        >>> around(3)
-        (-1, 1, 2, 3)
+        >>> around(3), around(2, stride=5)
+        ((-1, 1, 2, 3), (-5, 5, 10))
     """
-    return (-1, *range(1, length + 1))
+    return (-stride, *range(stride, length * stride + 1, stride))
+
+
+def with_neighbours(frames: Images, offsets: Sequence[int]) -> list[int]:
+    """Indices of the frames that have a neighbour at each of the offsets.
+
+    Raises:
+        ConfigError: the frames are of no data set that knows neighbours.
+        InputError: no frame has them.
+    """
+    if not isinstance(frames, DataSet):
+        raise ConfigError("data: video is learned from, so a data set that knows what comes before and after is needed")
+    found = usable(frames, offsets)
+    if not found:
+        raise InputError(f"{frames.root}: no frame has neighbours at {list(offsets)}")
+    return found
 
 
 def in_order(batch: dict[str, Any], name: str) -> Tensor:

@@ -21,24 +21,23 @@ from torch import Tensor
 from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
-from leadline.data.clips import ClipSamples, usable
-from leadline.data.dataset import DataSet
+from leadline.data.clips import ClipSamples
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
+from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.licences import student_licence
-from leadline.foundation.video_depth_anything import PublicVideoDepth
 from leadline.losses.projection import projection_loss
 from leadline.methods.base import StudentOptions
-from leadline.methods.clips import around, each_with_neighbours, in_order
+from leadline.methods.clips import around, each_with_neighbours, in_order, with_neighbours
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import AF_SFM, SelfSupervisionOptions
 from leadline.methods.video import VideoMethod
 from leadline.networks.adapters import Adapter, DVLoRA, adapt, merge, save_adapters, trainable, weights_digest
-from leadline.networks.base import VideoNetwork
 from leadline.networks.student import Student
+from leadline.networks.video import VideoDepth
 
 SPATIAL, TEMPORAL = "spatial", "temporal"
 
@@ -110,6 +109,7 @@ class EndoDAV(VideoMethod):
         adapters: which layers are adapted.
         phases: which adapters are trained when.
         length: frames of a clip; two more, one at either end, are sources.
+        stride: frames of the video from one of a clip to the next: more than 1 where neighbours hardly differ.
         projection: weight of the projection loss.
         base: how depth is learned from video; its offsets are [-1, 1].
         checkpointing: compute activations again in the backward pass: slower, but takes far less memory.
@@ -130,6 +130,7 @@ class EndoDAV(VideoMethod):
         adapters: Adapters = Adapters(),
         phases: Phases = Phases(),
         length: int = 16,
+        stride: int = 1,
         projection: float = 1e-2,
         base: SelfSupervisionOptions = AF_SFM,
         checkpointing: bool = False,
@@ -146,12 +147,12 @@ class EndoDAV(VideoMethod):
             raise ConfigError(
                 f"base.offsets: the frames before and after are sources, [-1, 1], not {list(base.offsets)}"
             )
-        if length < 2:
-            raise ConfigError(f"length: a clip has 2 frames or more, not {length}")
+        if length < 2 or stride < 1:
+            raise ConfigError(f"length, stride: a clip has 2 frames or more, one in 1 or more, not {length}, {stride}")
         if not adapters.temporal and phases.temporal:
             raise ConfigError("phases.temporal: there are no temporal adapters (adapters.temporal)")
         self.opened, self.adapters, self.phases = opened, adapters, phases
-        self.length, self.projection, self.checkpointing = length, projection, checkpointing
+        self.length, self.stride, self.projection, self.checkpointing = length, stride, projection, checkpointing
         self.phase = TEMPORAL if phases.temporal else SPATIAL
 
     def licence(self) -> str:
@@ -164,12 +165,7 @@ class EndoDAV(VideoMethod):
 
     def usable(self, frames: Images) -> Sequence[int]:
         """The frames that a whole clip begins with."""
-        if not isinstance(frames, DataSet):
-            raise ConfigError("data: clips are wanted, from a data set that knows what comes before and after")
-        found = usable(frames, around(self.length))
-        if not found:
-            raise InputError(f"{frames.root}: holds no {self.length + 2} frames that follow one another")
-        return found
+        return with_neighbours(frames, around(self.length, self.stride))
 
     def samples(
         self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
@@ -177,13 +173,14 @@ class EndoDAV(VideoMethod):
         """Clips."""
         assert self.base is not None
         known = self.base.options.metric
-        return ClipSamples(frames, size, around(self.length), augmentation, seed, known, self.fov)  # type: ignore[arg-type]
+        return ClipSamples(frames, size, around(self.length, self.stride), augmentation, seed, known, self.fov)  # type: ignore[arg-type]
 
     def make_student(self, targets: Tensor) -> None:
         """The network with adapters; everything else of it is frozen."""
         del targets
         kind, unit = self.student_kind()
         network = _network(self.opened)
+        network.network.checkpointing = self.checkpointing
         self.base_digest = weights_digest(network)
         self.groups: dict[str, list[Adapter]] = {}
         for phase, patterns in ((SPATIAL, self.adapters.spatial), (TEMPORAL, self.adapters.temporal)):
@@ -251,12 +248,11 @@ class EndoDAV(VideoMethod):
         checkpoint.save(out, network.state_dict(), card)
 
 
-def _network(opened: Any) -> VideoNetwork:
+def _network(opened: DepthModel) -> VideoDepth:
     """A copy of the network of a model, to be tuned."""
-    if isinstance(opened, PublicVideoDepth):
-        return copy.deepcopy(opened.network)
-    if isinstance(opened, LeadlineModel) and isinstance(opened.student.network, VideoNetwork):
-        return copy.deepcopy(opened.student.network)
-    raise InputError(
-        f"network: {opened.name} sees single images; a video network is needed, such as vda-tiny or vda-vits"
-    )
+    network = opened.student.network if isinstance(opened, LeadlineModel) else getattr(opened, "network", None)
+    if not isinstance(network, VideoDepth):
+        raise InputError(
+            f"network: {opened.name} is no Video Depth Anything, of which one is needed (vda-tiny, vda-vits)"
+        )
+    return copy.deepcopy(network)

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from leadline.data.augmentation import Augmentation
-from leadline.data.clips import ClipSamples, usable
-from leadline.data.dataset import DataSet
+from leadline.data.clips import ClipSamples
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples
-from leadline.errors import ConfigError, InputError
+from leadline.errors import ConfigError
 from leadline.losses.temporal import temporal_gradient
 from leadline.methods.base import StudentOptions, as_depth
-from leadline.methods.clips import around, in_order
+from leadline.methods.clips import around, in_order, with_neighbours
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.supervised import Supervised
 
@@ -54,12 +53,7 @@ class SupervisedVideo(Supervised):
 
     def usable(self, frames: Images) -> Sequence[int]:
         """The frames that a whole clip begins with."""
-        if not isinstance(frames, DataSet):
-            raise ConfigError("data: clips are wanted, from a data set that knows what comes before and after")
-        found = usable(frames, around(self.length))
-        if not found:
-            raise InputError(f"{frames.root}: holds no {self.length + 2} frames that follow one another")
-        return found
+        return with_neighbours(frames, around(self.length))
 
     def samples(
         self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from leadline.data.augmentation import Augmentation
-from leadline.data.clips import ClipSamples, usable
-from leadline.data.dataset import DataSet
+from leadline.data.clips import ClipSamples
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples
 from leadline.depth import ARBITRARY, Kind
-from leadline.errors import ConfigError, InputError
+from leadline.errors import ConfigError
 from leadline.methods.base import Method, StudentOptions
+from leadline.methods.clips import with_neighbours
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import SelfSupervision, SelfSupervisionOptions
 from leadline.networks.pose import PoseNetwork
@@ -74,12 +74,7 @@ class VideoMethod(Method):
         """With a base the frames that have the neighbours."""
         if self.base is None:
             return super().usable(frames)
-        if not isinstance(frames, DataSet):
-            raise ConfigError("data: a base learns from video, from a data set that knows what comes before and after")
-        found = usable(frames, self.base.options.offsets)
-        if not found:
-            raise InputError(f"{frames.root}: no frame has neighbours at {list(self.base.options.offsets)}")
-        return found
+        return with_neighbours(frames, self.base.options.offsets)
 
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
