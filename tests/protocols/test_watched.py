@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leadline.data.lists import FrameId
 from leadline.depth import DepthMap
-from leadline.protocols.candidate import watched
+from leadline.protocols.candidate import _videos, watched
 from leadline.protocols.folder import FOLDER
 from leadline.training.rendered import Rendered
 
@@ -41,3 +42,15 @@ def test_each_video_is_shown_whole_in_order_and_once(video):
     assert result.means["abs_rel"] == pytest.approx(0, abs=1e-5)
     assert result.means["pairs"] == 6
     assert result.means["tae"] >= 0
+
+
+def test_a_video_is_cut_where_much_is_left_out():
+    def numbers(*chosen: int) -> list[list[int]]:
+        return [[id.number for id in video] for video in _videos([FrameId("s", number) for number in chosen])]
+
+    assert numbers(0, 1, 2, 4, 40, 41, 42) == [[0, 1, 2, 4], [40, 41, 42]]
+    assert numbers(0, 5, 10, 15, 40, 45) == [[0, 5, 10, 15], [40, 45]]
+    assert numbers(7) == [[7]]
+    assert numbers(0, 1, 2, 0, 1) == [[0, 1, 2], [0, 1]]
+    both = [FrameId("s", number, camera) for number in (0, 1) for camera in ("left", "right")]
+    assert _videos(both) == [both[::2], both[1::2]]

@@ -7,8 +7,9 @@ import tempfile
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
 from leadline.errors import InputError
 from leadline.io.depth_files import DEPTH_SUFFIXES
+
+#: A video is cut where more than so many of its usual steps are left out.
+GAP = 3
 
 Predict = Callable[[np.ndarray], DepthMap]
 Watch = Callable[[Iterable[np.ndarray]], Iterator[tuple[np.ndarray, DepthMap]]]
@@ -53,7 +57,8 @@ def asked(name: str, predict: Predict, parallel: bool = False) -> Candidate:
 
 def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
     """A model that sees video: each video of the data, of the frames that are judged, is shown to it whole and in order
-    when the first of its frames is asked about. Answers, of whole images, wait in a temporary folder.
+    when the first of its frames is asked about. Where much is left out between two frames, another video begins.
+    Answers, of whole images, wait in a temporary folder.
 
     Args:
         name: in tables and files.
@@ -61,25 +66,37 @@ def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
         data: what is judged.
     """
     folder = Path(tempfile.mkdtemp(prefix="leadline-watched-"))
-    videos: dict[tuple[str, str], list[FrameId]] = {}
-    for id in data.ids:
-        videos.setdefault((id.sequence, id.camera), []).append(id)
-    meanings: dict[tuple[str, str], tuple[Kind, str]] = {}
+    videos = {id: video for video in _videos(data.ids) for id in video}
+    meanings: dict[FrameId, tuple[Kind, str]] = {}  # of a video, by its first frame
 
     def file(id: FrameId) -> Path:
         return folder / f"{str(id).replace('/', '-')}.npy"
 
     def answer(id: FrameId, _: np.ndarray) -> DepthMap:
-        video = (id.sequence, id.camera)
-        if video not in meanings:
-            maps = watch(data.load(each).image for each in videos[video])
-            for each, (_, depth) in zip(videos[video], maps, strict=True):
+        video = videos[id]
+        if video[0] not in meanings:
+            maps = watch(data.load(each).image for each in video)
+            for each, (_, depth) in zip(video, maps, strict=True):
                 np.save(file(each), np.where(depth.valid, depth.values, np.float32(np.nan)))
-                meanings[video] = depth.kind, depth.unit
-        return DepthMap(np.load(file(id), allow_pickle=False), *meanings[video])
+                meanings[video[0]] = depth.kind, depth.unit
+        return DepthMap(np.load(file(id), allow_pickle=False), *meanings[video[0]])
 
     weakref.finalize(answer, shutil.rmtree, folder, ignore_errors=True)
     return Candidate(name, answer)
+
+
+def _videos(ids: Sequence[FrameId]) -> list[list[FrameId]]:
+    """Frames of one camera, in order, without gaps of more than ``GAP`` times its usual step."""
+    cameras: dict[tuple[str, str], list[FrameId]] = {}
+    for id in ids:
+        cameras.setdefault((id.sequence, id.camera), []).append(id)
+    videos = []
+    for frames in cameras.values():
+        steps = [later.number - earlier.number for earlier, later in pairwise(frames)]
+        usual = sorted(steps)[len(steps) // 2] if steps else 1
+        cuts = [place for place, step in enumerate(steps, 1) if not 0 < step <= GAP * usual]
+        videos += [frames[start:end] for start, end in pairwise([0, *cuts, len(frames)])]
+    return videos
 
 
 def made_elsewhere(path: Path, data: DataSet, kind: str | None = None, unit: str = "arbitrary") -> Candidate:

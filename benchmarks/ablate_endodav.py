@@ -1,0 +1,183 @@
+"""What the parts of EndoDAV's method are good for, on rendered tubes and in a real room.
+
+    python benchmarks/ablate_endodav.py --quick [--on tract room] [--seeds 0 1 2] [--data ../shared/data]
+    python benchmarks/ablate_endodav.py --quick --network video_depth_anything_vits.pth
+    python benchmarks/ablate_endodav.py --paper --network depth-anything/Video-Depth-Anything-Small --device cuda
+
+One after the other: the network as it is (frozen), + spatial adapters, + temporal adapters in turn with them, + the
+projection loss, each shown a video in windows of 32 frames that know nothing of one another; + aligned inference (the
+same network, windows aligned as EndoDAV does, and as Video Depth Anything does). Poses are known. Judged on videos kept
+apart, each with one scale: AbsRel, delta1, TAE in both modes. The last column is the mean of the ratios of AbsRel to
+the frozen network's within each seed.
+
+Without --network a small one is first trained on true depth of rendered video, once for all seeds: of tubes, which it
+is then tuned on without depth, other places; of rendered rooms for the real one. Every run writes its figures to a file
+of its own and is skipped while that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablation import Figures, every_run, print_table, train
+from grounds import Room, Tract
+from leadline.data.dataset import DataSet
+from leadline.depth import DepthMap
+from leadline.foundation import load
+from leadline.foundation.base import DepthModel
+from leadline.foundation.long_video import as_tensor, watch_video
+from leadline.methods.base import StudentOptions
+from leadline.methods.endodav import EndoDAV, Phases
+from leadline.methods.optimiser import Optimiser
+from leadline.methods.supervised_video import SupervisedVideo
+from leadline.protocols.candidate import watched
+from leadline.training.options import FitOptions
+from leadline.training.rendered import Rendered
+
+FROZEN = "frozen"
+#: Name, phases, weight of the projection loss; None: nothing is tuned.
+TUNED: dict[str, tuple[Phases, float]] = {
+    "+spatial": (Phases(temporal=0), 0.0),
+    "+temporal": (Phases(), 0.0),
+    "+projection": (Phases(), 1e-2),
+}
+#: Name, the network that is asked, and how its windows follow one another.
+INFERENCE = {"+aligned (endodav)": ("+projection", "endodav"), "+aligned (vda)": ("+projection", "vda")}
+FIGURES = ("abs_rel", "delta1", "tae", "tae_depthcrafter")
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"base": 1500, "steps": 200, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 60},
+    "paper": {"base": 20_000, "steps": 20_000, "batch": 1, "length": 16, "size": (256, 320), "lr": 1e-4, "clips": 640},
+}
+
+
+class TractVideo(Tract):
+    """Rendered tubes, fifteen frames a second; judged are six videos of 70 frames."""
+
+    stride = 1
+    rules = replace(Tract.rules, alignment="median-video", scores=(), temporal=True)
+
+    def learned(self, seed: int) -> DataSet:
+        return self._video(self.clips, 14, 1000 * seed)
+
+    def judged(self, seed: int) -> DataSet:
+        return self._video(6, 70, 90_000 + 1000 * seed)
+
+    def before(self) -> DataSet:
+        """What the small network is first trained on."""
+        return self._video(self.clips, 14, 50_000)
+
+    def _video(self, clips: int, frames: int, seed: int) -> Rendered:
+        height, width = self.size
+        return Rendered("tract", clips, frames, seed, rate=15.0, height=height, width=width, poses=True)
+
+
+class RoomVideo(Room):
+    """7-Scenes at 30 frames a second; clips to learn from take every third frame."""
+
+    stride = 3
+    rules = replace(Room.rules, alignment="median-video", scores=(), temporal=True)
+
+    def __init__(self, data: Path, size: tuple[int, int], clips: int) -> None:
+        super().__init__(data)
+        self.size, self.clips = size, clips
+
+    def before(self) -> DataSet:
+        height, width = self.size
+        return Rendered("room", self.clips, 14, 50_000, rate=10.0, height=height, width=width)
+
+
+Video = TractVideo | RoomVideo
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    scale = parser.add_mutually_exclusive_group(required=True)
+    scale.add_argument("--quick", action="store_true", help="two cores")
+    scale.add_argument("--paper", action="store_true", help="the paper's size, for a GPU")
+    parser.add_argument("--on", choices=["tract", "room"], nargs="+", default=["tract", "room"])
+    parser.add_argument("--network", help="what is tuned: a checkpoint, or a name on the hub")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "endodav")
+    options = parser.parse_args()
+    name = "quick" if options.quick else "paper"
+    size = SIZES[name]
+    for on in options.on:
+        shape, clips = size["size"], size["clips"]
+        ground = TractVideo(shape, clips) if on == "tract" else RoomVideo(options.data, shape, clips)
+        bench = Bench(ground, options.network, size, options.device)
+        figures = every_run(options.out / name / on, [FROZEN, *TUNED, *INFERENCE], options.seeds, bench.figures)
+        print_table(figures, FIGURES, FROZEN, f"{name}, {on}")
+
+
+class Bench:
+    """One ground, one size; networks are kept in the temporary folder until their figures are known."""
+
+    def __init__(self, ground: Video, network: str | None, size: dict[str, Any], device: str) -> None:
+        self.ground, self.named, self.size, self.device = ground, network, size, device
+        self.kept = Path(tempfile.gettempdir()) / "leadline-ablate-endodav"
+
+    def figures(self, name: str, seed: int) -> Figures:
+        """Tune one network, where it has to be, and judge it."""
+        tuned, strategy = INFERENCE.get(name, (name, None))
+        model = load(str(self.network() if tuned == FROZEN else self.tuned(tuned, seed)))
+        data = self.ground.judged(seed)
+        candidate = watched(name, lambda images: shown(model, images, strategy), data)
+        means = self.ground.rules.evaluate(candidate, data).means
+        return {figure: means[figure] for figure in (*FIGURES, "images")}
+
+    def network(self) -> str | Path:
+        """What is tuned."""
+        if self.named:
+            return self.named
+        file = self.kept / f"before-{self.ground.name}-{self.size['base']}.safetensors"
+        if not file.is_file():
+            student = StudentOptions("vda-tiny", depth_range=self.ground.depth_range)
+            method = SupervisedVideo(student, self.size["length"], optimiser=Optimiser(lr=5e-4))
+            train(method, self.ground.before(), self.budget(0, self.size["base"]), file)
+        return file
+
+    def tuned(self, name: str, seed: int) -> Path:
+        """The network with adapters of its own ground."""
+        file = self.kept / f"{name}-{self.ground.name}-{self.size['steps']}-seed{seed}.safetensors"
+        if not file.is_file():
+            phases, projection = TUNED[name]
+            method = EndoDAV(
+                str(self.network()), self.ground.depth_range, phases=phases, length=self.size["length"],
+                stride=self.ground.stride, projection=projection, base=replace(self.ground.base, offsets=(-1, 1)),
+                optimiser=Optimiser(lr=self.size["lr"]),
+            )  # fmt: skip
+            train(method, self.ground.learned(seed), self.budget(seed, self.size["steps"]), file)
+        return file
+
+    def budget(self, seed: int, steps: int) -> FitOptions:
+        return FitOptions(steps, 0, self.size["batch"], self.size["size"], seed, device=self.device)
+
+
+def shown(
+    model: DepthModel, images: Iterable[np.ndarray], strategy: str | None
+) -> Iterator[tuple[np.ndarray, DepthMap]]:
+    """Each image of a video with its map, by windows that are aligned, or that know nothing of one another."""
+    seen = list(images)
+    maps = watch_video(model, seen, strategy) if strategy else _windows(model, seen)
+    for image, values in zip(seen, maps, strict=True):
+        yield image, DepthMap(values, model.kind, model.unit)
+
+
+def _windows(model: DepthModel, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    left = iter(images)
+    while window := list(islice(left, model.window)):
+        yield from model.watch(as_tensor(window)).numpy()
+
+
+if __name__ == "__main__":
+    main()
