@@ -15,6 +15,7 @@ from leadline.errors import ConfigError, InputError, suggest
 from leadline.io.images import write_image
 from leadline.io.ply import write_ply
 from leadline.io.video import VideoReader, VideoWriter
+from leadline.runtime.ahead import ahead
 from leadline.runtime.predictor import Predictor
 from leadline.view import RangeSketch, colourise, robust_range, side_by_side
 
@@ -80,7 +81,8 @@ class ImageWriter:
 def predict_video(
     predictor: Predictor, source: Path | int | str, name: str, writer: ImageWriter, limit: int | None = None
 ) -> int:
-    """Predict every frame of a video, webcam or stream; memory does not grow with its length.
+    """Predict every frame of a video, webcam or stream; memory does not grow with its length. Of a file, reading,
+    predicting and writing overlap.
 
     ``colour`` becomes ``name.mp4``, with one range of colours over the whole video; the other formats one file a frame
     in a folder ``name``. What was made before a broken video ends is kept.
@@ -103,7 +105,8 @@ def predict_video(
                 span, shown = colour_range(predictor, start), itertools.chain(start, images)
             else:
                 span = colour_range(predictor, spread(source, limit))
-        for image, depth in predictor.stream(shown, reader.live):
+        answers = predictor.stream(shown, True) if reader.live else ahead(predictor.stream(ahead(shown)))
+        for image, depth in answers:
             frames.write_values(f"{count:06d}", image, depth)
             if span is not None:
                 picture = writer.picture(image, depth, span)

@@ -1,0 +1,97 @@
+"""How busy `leadline predict` keeps the machine on a video.
+
+    python benchmarks/video_throughput.py --model student.safetensors [--data ../shared/data] [--rounds 3]
+
+A real driving clip (221 frames of 960x540) becomes a colour video. Each part is first measured alone in CPU seconds a
+frame: decoding, network, alignment of windows (where the model has them), colouring with encoding. Cores / their sum is
+the most frames a second that can be had. What is printed is frames a second of the whole, and their ratio to that most.
+Give a model with windows (vda-...) and one without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+import leadline
+from leadline.depth import DepthMap
+from leadline.foundation.long_video import as_tensor, long_video
+from leadline.io.video import VideoReader, VideoWriter
+from leadline.runtime.predictor import Predictor
+from leadline.runtime.writing import ImageWriter, predict_video
+
+CORES = os.cpu_count() or 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=["tract-teacher"])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--frames", type=int, default=221)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    clip = options.data / "video" / "solidWhiteRight.mp4"
+    for name in options.model:
+        predictor = leadline.load(name)
+        ratios = []
+        for _ in range(options.rounds):
+            parts = alone(predictor, clip, options.frames)
+            most = CORES / sum(parts.values())
+            with tempfile.TemporaryDirectory() as folder:
+                began = time.perf_counter()
+                writer = ImageWriter(Path(folder), ["colour"], "turbo")
+                count = predict_video(predictor, clip, "clip", writer, options.frames)
+                speed = count / (time.perf_counter() - began)
+            ratios.append(speed / most)
+            said = ", ".join(f"{part} {1000 * seconds:.1f} ms" for part, seconds in parts.items())
+            print(f"{name}: {said}; most {most:.1f}, whole {speed:.1f} frames/s, ratio {ratios[-1]:.2f}", flush=True)
+        print(f"{name}: ratio {statistics.median(ratios):.2f}, least {min(ratios):.2f}")
+
+
+def alone(predictor: Predictor, clip: Path, frames: int) -> dict[str, float]:
+    """CPU seconds a frame of each part."""
+    parts: dict[str, float] = {}
+
+    def measured(part: str, work: Iterable[object], count: int) -> list[object]:
+        began = time.process_time()
+        made = list(work)
+        parts[part] = (time.process_time() - began) / count
+        return made
+
+    with VideoReader(clip) as reader:
+        images = [np.asarray(image) for image in measured("decoding", reader, frames)][:frames]
+    model = predictor.model
+    if model.window > 1:
+        windows = [images[start : start + model.window] for start in range(0, len(images), model.window)]
+        shown = sum(map(len, windows))
+        measured("network", (model.watch(as_tensor(window)) for window in windows), shown)
+        # Each frame is looked at about window / (window - 10) times.
+        parts["network"] *= model.window / (model.window - 10)
+        answer = np.random.default_rng(0).random((model.window, *images[0].shape[:2]), dtype=np.float32)
+        measured("alignment", long_video(images, lambda _: answer), len(images))
+        values = answer[0]
+    elif model.remembers:
+        maps = measured("network", (depth for _, depth in predictor.stream(images, live=True)), len(images))
+        values = maps[0].values  # type: ignore[attr-defined]
+    else:
+        maps = measured("network", (predictor.predict(image) for image in images), len(images))
+        values = maps[0].values  # type: ignore[attr-defined]
+    depth = DepthMap(values + 0.1, model.kind, model.unit)
+    drawer = ImageWriter(Path(), [], "turbo")
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = (drawer.picture(image, depth, (0.0, 1.0)) for image in images)
+        first = next(pictures)
+        with VideoWriter(Path(folder) / "clip.mp4", 25, first.shape[:2]) as video:
+            measured("drawing and encoding", (video.write(picture) for picture in pictures), len(images) - 1)
+    return parts
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Work done ahead of who wants it, in a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: How long, in seconds, a thread waits before it looks whether anyone still wants its work.
+PATIENCE = 0.1
+
+
+def ahead(items: Iterable[T], count: int = 4) -> Iterator[T]:
+    """The same items, in order, taken by a thread of its own, at most ``count`` ahead of who asks for them.
+
+    What goes wrong there is raised here, after the items before it. When nobody asks any more (the generator is closed
+    or forgotten), the thread ends after the item it is at.
+
+    Args:
+        items: taken in the thread, and nowhere else.
+        count: how many may wait, at least 1.
+
+    Example:
+        >>> list(ahead(x * x for x in range(4)))
+        [0, 1, 4, 9]
+    """
+    waiting: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(max(1, count))
+    wanted = threading.Event()
+    wanted.set()
+
+    def put(item: tuple[T] | BaseException | None) -> bool:
+        while wanted.is_set():
+            try:
+                waiting.put(item, timeout=PATIENCE)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((item,)):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (found := waiting.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found[0]
+    finally:
+        wanted.clear()
+        thread.join()
