@@ -17,6 +17,7 @@ from leadline.export.parity import check_parity
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.io.atomic import writing
 from leadline.networks.aggregation import Aggregated
+from leadline.networks.base import VideoNetwork
 
 
 def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
@@ -31,12 +32,17 @@ def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
     Raises:
         ParityError: the file computed something else; it is not kept.
         ConfigError: the packages for exporting are not installed; or the model is a teacher that needs a foundation
-            model beside it.
+            model beside it, or sees video.
     """
     if isinstance(model.student.network, Aggregated):
         raise ConfigError(
             f"{model.name}: needs the semantic encoder {model.student.network.name}, which is no part of it, so it is "
             "not exported; a student of it is: leadline train vfm-street --method.teacher FILE"
+        )
+    if isinstance(model.student.network, VideoNetwork):
+        raise ConfigError(
+            f"{model.name}: sees video, and an exported graph would see single images and remember nothing; it predicts "
+            "with --runtime torch"
         )
     try:
         import onnx
