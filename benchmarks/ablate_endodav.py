@@ -6,7 +6,8 @@
 
 One after the other: the network as it is (frozen), + spatial adapters, + temporal adapters in turn with them, + the
 projection loss, each shown a video in windows of 32 frames that know nothing of one another; + aligned inference (the
-same network, windows aligned as EndoDAV does, and as Video Depth Anything does). Poses are known. Judged on videos kept
+same network, windows aligned as EndoDAV does, and as Video Depth Anything does). Then the same network shown each frame
+when it comes, and its light student (swift-video) likewise. Poses are known. Judged on videos kept
 apart, each with one scale: AbsRel, delta1, TAE in both modes. The last column is the mean of the ratios of AbsRel to
 the frozen network's within each seed.
 
@@ -33,8 +34,9 @@ from leadline.data.dataset import DataSet
 from leadline.depth import DepthMap
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
-from leadline.foundation.long_video import as_tensor, watch_video
+from leadline.foundation.long_video import as_tensor, watch_live, watch_video
 from leadline.methods.base import StudentOptions
+from leadline.methods.distilled_video import DistilledVideo
 from leadline.methods.endodav import EndoDAV, Phases
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.supervised_video import SupervisedVideo
@@ -49,8 +51,14 @@ TUNED: dict[str, tuple[Phases, float]] = {
     "+temporal": (Phases(), 0.0),
     "+projection": (Phases(), 1e-2),
 }
-#: Name, the network that is asked, and how its windows follow one another.
-INFERENCE = {"+aligned (endodav)": ("+projection", "endodav"), "+aligned (vda)": ("+projection", "vda")}
+#: Name, the network that is asked, and how its windows follow one another; live, there are none.
+LIVE, DISTILLED = "live", "distilled, live"
+INFERENCE = {
+    "+aligned (endodav)": ("+projection", "endodav"),
+    "+aligned (vda)": ("+projection", "vda"),
+    "live": ("+projection", LIVE),
+    DISTILLED: (DISTILLED, LIVE),
+}
 FIGURES = ("abs_rel", "delta1", "tae", "tae_depthcrafter")
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {"base": 1500, "steps": 200, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 60},
@@ -149,7 +157,13 @@ class Bench:
     def tuned(self, name: str, seed: int) -> Path:
         """The network with adapters of its own ground."""
         file = self.kept / f"{name}-{self.ground.name}-{self.size['steps']}-seed{seed}.safetensors"
-        if not file.is_file():
+        if not file.is_file() and name == DISTILLED:
+            student = DistilledVideo(
+                str(self.tuned("+projection", seed)), StudentOptions("swift-video"), length=self.size["length"],
+                optimiser=Optimiser(lr=1e-3),
+            )  # fmt: skip
+            train(student, self.ground.learned(seed), self.budget(seed, 2 * self.size["steps"]), file)
+        elif not file.is_file():
             phases, projection = TUNED[name]
             method = EndoDAV(
                 str(self.network()), self.ground.depth_range, phases=phases, length=self.size["length"],
@@ -166,9 +180,12 @@ class Bench:
 def shown(
     model: DepthModel, images: Iterable[np.ndarray], strategy: str | None
 ) -> Iterator[tuple[np.ndarray, DepthMap]]:
-    """Each image of a video with its map, by windows that are aligned, or that know nothing of one another."""
+    """Each image of a video with its map: live, by windows that are aligned, or that know nothing of one another."""
     seen = list(images)
-    maps = watch_video(model, seen, strategy) if strategy else _windows(model, seen)
+    if strategy == LIVE:
+        maps = watch_live(model, seen)
+    else:
+        maps = watch_video(model, seen, strategy) if strategy else _windows(model, seen)
     for image, values in zip(seen, maps, strict=True):
         yield image, DepthMap(values, model.kind, model.unit)
 

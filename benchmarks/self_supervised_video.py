@@ -8,10 +8,10 @@
   flow), sources three frames away. Too few frames to keep some apart: trained and judged on all, but nothing of the
   reconstruction's depth is seen in training, and with learned pose nothing of its poses.
 
-Judged after median alignment; depth from known poses of the room also as it is, in metres. For comparison one depth for
-all pixels, and in the room the mean depth map of the frames learned from, which no network that learns from video
-alone has seen. Every run writes its figures to a file of its own and is
-skipped while that is there.
+Depth is judged after median alignment; depth from known poses of the room also as it is, in metres. For comparison one
+depth for all pixels, and in the room the mean depth map of the frames learned from, which no network that learns from
+video alone has seen. Learned pose is judged by the absolute trajectory error (ATE) of five of its frames and by the
+rotation's error in degrees. Every run writes its figures to a file of its own and is skipped while that is there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 from ablation import Figures, every_run, judged, print_table, train
 from grounds import Room
 from leadline.data.dataset import DataSet
+from leadline.data.samples import Samples
 from leadline.data.sfm import Sfm
 from leadline.depth import DepthMap
 from leadline.foundation import load
@@ -37,9 +38,10 @@ from leadline.protocols.baseline import MeanDepth
 from leadline.protocols.candidate import asked
 from leadline.protocols.folder import FOLDER
 from leadline.training.options import FitOptions
+from leadline.training.trajectory import pose_report
 
 FIGURES = ("abs_rel", "delta1", "rmse")
-METRIC = "metric abs_rel"
+METRIC, ATE, ROTATION = "metric abs_rel", "ATE, 5 frames", "rotation error"
 CONSTANT, MEAN = "constant depth", "mean depth"
 #: Depth up to scale of the sinus is about 1.5.
 NEAR, FAR = 0.2, 20.0
@@ -88,7 +90,7 @@ def main() -> None:
         bench = Bench(ground, options.steps)
         out = options.out / f"{options.steps}-steps" / ground.name
         figures = every_run(out, [CONSTANT, *ground.without, *ground.bases], options.seeds, bench.figures)
-        print_table(figures, (*FIGURES, METRIC), CONSTANT, f"{ground.name}, {options.steps} steps")
+        print_table(figures, (*FIGURES, METRIC, ATE, ROTATION), CONSTANT, f"{ground.name}, {options.steps} steps")
 
 
 class Bench:
@@ -115,6 +117,11 @@ class Bench:
         if model.kind.up_to == "nothing":
             metric = judged(model, ground.judged(seed), replace(ground.rules, alignment="none"))
             figures[METRIC] = metric["abs_rel"]
+        if method.pose_network is not None:
+            frames = ground.judged(seed)
+            samples = Samples(frames, ground.size)
+            pose = pose_report(method.pose_network, frames, samples, range(len(frames)), method.pose_stride)
+            figures |= {ATE: pose["pose ATE, 5 frames"], ROTATION: pose["pose rotation error"]}
         return figures
 
 

@@ -53,3 +53,10 @@ def test_frames_without_neighbours_or_poses_are_passed_over(data):
     assert pose_report(network, data, samples, [5, 6, 7, 8]) == {}  # two and two, of two sequences
     data.pose = lambda id: None if id.number == 3 else np.eye(4)
     assert pose_report(network, data, samples, range(7))["pose snippets"] == 2
+
+
+def test_frames_may_be_some_apart(data):
+    samples = Samples(data, (32, 32))
+    found = pose_report(Fixed([-0.1, 0.0, 0.0]), data, samples, range(7), stride=2)
+    assert found["pose snippets"] == 2 + 1  # of frames 0 2 4 6 and 1 3 5
+    assert found["pose ATE, 5 frames"] == pytest.approx(0, abs=1e-6)

@@ -41,8 +41,8 @@ def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
         )
     if isinstance(model.student.network, VideoNetwork):
         raise ConfigError(
-            f"{model.name}: sees video, and an exported graph would see single images and remember nothing; it predicts "
-            "with --runtime torch"
+            f"{model.name}: sees video, and an exported graph would see single images and remember nothing; "
+            "it predicts with --runtime torch"
         )
     try:
         import onnx

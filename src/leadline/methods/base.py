@@ -93,6 +93,11 @@ class Method(lightning.LightningModule, ABC):
         """The network of pose that is trained beside the student, where there is one."""
         return None
 
+    @property
+    def pose_stride(self) -> int:
+        """Frames of the video between those the network of pose is trained on."""
+        return 1
+
     def pictures(self) -> dict[str, Tensor]:
         """What the latest step of training saw, for looking at, by name: (B, S, 3, H, W) in [0, 1] or (B, S, H, W)
         bool; by default nothing."""

@@ -155,6 +155,11 @@ class EndoDAV(VideoMethod):
         self.length, self.stride, self.projection, self.checkpointing = length, stride, projection, checkpointing
         self.phase = TEMPORAL if phases.temporal else SPATIAL
 
+    @property
+    def pose_stride(self) -> int:
+        """That of the clips."""
+        return self.stride
+
     def licence(self) -> str:
         """The terms of the network that is tuned travel with it."""
         return student_licence(self.opened.licence)

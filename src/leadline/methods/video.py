@@ -66,6 +66,11 @@ class VideoMethod(Method):
         """The base's."""
         return self.base.pose if self.base is not None else None
 
+    @property
+    def pose_stride(self) -> int:
+        """The nearest source's offset."""
+        return min(map(abs, self.base.options.offsets)) if self.base is not None else 1
+
     def pictures(self) -> dict[str, Tensor]:
         """The base's."""
         return self.base.pictures() if self.base is not None else {}

@@ -184,7 +184,7 @@ def run(
     judged = report(method, plain, train, kept) if kept and _known(method, plain, kept) else None
     figures = judged.figures() if judged else {}
     if method.pose_network is not None and isinstance(frames, DataSet):
-        figures |= pose_report(method.pose_network, frames, plain, kept)
+        figures |= pose_report(method.pose_network, frames, plain, kept, method.pose_stride)
     card = Card(
         architecture=method.student.network.architecture,
         kind=str(method.student.kind),

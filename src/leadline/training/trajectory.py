@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from leadline.data.dataset import DataSet
+from leadline.data.lists import FrameId
 from leadline.data.samples import Samples
 from leadline.geometry.poses import relative
 from leadline.metrics.trajectory import snippet_errors
@@ -16,14 +17,17 @@ from leadline.networks.pose import PoseNetwork
 
 
 @torch.no_grad()
-def pose_report(network: PoseNetwork, frames: DataSet, samples: Samples, indices: Sequence[int]) -> dict[str, float]:
+def pose_report(
+    network: PoseNetwork, frames: DataSet, samples: Samples, indices: Sequence[int], stride: int = 1
+) -> dict[str, float]:
     """Errors of snippets of five frames, see :func:`leadline.metrics.trajectory.snippet_errors`.
 
     Args:
         network: of pose.
         frames: with poses; those without are passed over.
         samples: of the same frames, without augmentation.
-        indices: of the frames to judge on; frames that follow one another in time and in these are used.
+        indices: of the frames to judge on; those are used that follow one another among them.
+        stride: frames of the video from one to the next, as the network was trained.
 
     Returns:
         ``pose ATE, 5 frames`` in the unit of the poses, ``pose rotation error`` in degrees, and how many ``pose
@@ -32,7 +36,7 @@ def pose_report(network: PoseNetwork, frames: DataSet, samples: Samples, indices
     network.eval()
     device = next(network.parameters()).device
     ates, rotations = [], []
-    for run in _runs(frames, indices):
+    for run in _runs(frames, indices, stride):
         images = [samples[0, index]["clean"][None].to(device) for index in run]
         poses = [frames.pose(frames.ids[index]) for index in run]
         known = np.stack([pose for pose in poses if pose is not None])
@@ -51,15 +55,15 @@ def pose_report(network: PoseNetwork, frames: DataSet, samples: Samples, indices
     }
 
 
-def _runs(frames: DataSet, indices: Sequence[int]) -> list[list[int]]:
-    """Stretches of at least three frames, each the neighbour of the one before, whose poses are known."""
-    runs: list[list[int]] = [[]]
-    for index in indices:
-        last = runs[-1]
-        if frames.pose(frames.ids[index]) is None:
-            runs.append([])
-        elif last and frames.neighbour(frames.ids[last[-1]], 1) == frames.ids[index]:
-            last.append(index)
-        else:
-            runs.append([index])
+def _runs(frames: DataSet, indices: Sequence[int], stride: int) -> list[list[int]]:
+    """Stretches of at least three frames, each ``stride`` after the one before, whose poses are known."""
+    places = {frames.ids[index]: index for index in indices if frames.pose(frames.ids[index]) is not None}
+    runs = []
+    while places:
+        id: FrameId | None = next(iter(places))
+        run = []
+        while id in places:
+            run.append(places.pop(id))
+            id = frames.neighbour(id, stride)
+        runs.append(run)
     return [run for run in runs if len(run) > 2]
