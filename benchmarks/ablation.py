@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from leadline.data.augmentation import Augmentation
 from leadline.data.dataset import DataSet
@@ -36,6 +37,7 @@ def every_run(
         for name in figures:
             file = out / f"{name.replace(' ', '-')}-seed{seed}.json"
             if not file.is_file():
+                torch.manual_seed(seed)  # networks that learn motion are made before the run seeds everything
                 write_json(file, made(name, seed))
             figures[name].append(read_json(file))
     return figures

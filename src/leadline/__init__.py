@@ -38,7 +38,13 @@ def __getattr__(name: str) -> Any:
 
 
 def load(
-    model: str, *, runtime: str = "torch", device: str = "cpu", threads: int | None = None, **options: Any
+    model: str,
+    *,
+    runtime: str = "torch",
+    device: str = "cpu",
+    threads: int | None = None,
+    strategy: str = "vda",
+    **options: Any,
 ) -> Predictor:
     """A model ready to predict.
 
@@ -48,6 +54,8 @@ def load(
         runtime: ``torch``, ``onnx`` or ``openvino``; a checkpoint is exported for the latter two.
         device: of torch.
         threads: most threads to use; all cores by default.
+        strategy: how the windows of a model that sees video follow one another, ``vda`` or ``endodav``, see
+            ``leadline.foundation.long_video``.
         options: ``card`` and ``kind`` for models that do not say themselves what they are, see
             ``leadline.foundation.load``.
 
@@ -57,4 +65,4 @@ def load(
     from leadline.export.opening import open_model
     from leadline.runtime.predictor import Predictor
 
-    return Predictor(open_model(model, runtime, device, threads, **options))
+    return Predictor(open_model(model, runtime, device, threads, **options), strategy=strategy)

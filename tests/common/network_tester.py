@@ -92,6 +92,17 @@ class NetworkTester:
         for disparity, s in zip(maps, halvings, strict=True):
             assert disparity.shape == (2, 1, -(-height // 2**s), -(-width // 2**s))
 
+    def test_maps_have_as_many_values_under_autocast(self, network: DepthNetwork) -> None:
+        image = _images(1, (64, 96))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            answer = network(image)
+        assert answer.dtype == torch.float32
+        assert len(answer.unique()) > 0.5 * len(network(image).unique())
+
+    def test_what_takes_no_part_is_not_trained(self, network: DepthNetwork) -> None:
+        resting = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+        assert resting == {name for name, _ in network.named_parameters() if name.endswith(self.unused or ("\0",))}
+
     def test_gradients_reach_every_parameter(self, network: DepthNetwork) -> None:
         torch.manual_seed(1)
         trained = copy.deepcopy(network).train()

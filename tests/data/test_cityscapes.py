@@ -12,7 +12,7 @@ from common.rigs import rigs
 from leadline.camera import Pinhole
 from leadline.data.cityscapes import Cityscapes, CityscapesLayout
 from leadline.data.lists import FrameId
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError
 from leadline.rig import Rig
 
 
@@ -239,3 +239,13 @@ def test_images_made_smaller_keep_their_calibration(tmp_path):
     put(tmp_path, "leftImg8bit", f"{name}_leftImg8bit.png", np.zeros((192, 640, 3), np.uint8))
     with pytest.raises(InputError, match=r"000019_camera.json: the camera is of a 2048x1024 image"):
         Cityscapes(tmp_path, "train").camera(ULM)
+
+
+def test_the_bonnet_can_be_left_out(made, root):
+    whole, upper = Cityscapes(root, "all"), Cityscapes(root, "all", above=0.75)
+    one, other = whole[0], upper[0]
+    assert (other.height, other.width) == (round(0.75 * one.height), one.width)
+    np.testing.assert_array_equal(other.image, one.image[: other.height])
+    assert other.camera.cy == one.camera.cy
+    with pytest.raises(ConfigError, match="above: 0 is no part"):
+        Cityscapes(root, "all", above=0)

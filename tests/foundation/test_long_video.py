@@ -294,3 +294,25 @@ def test_frame_sizes(height, width):
 def test_frame_sizes_whose_bound_is_no_multiple():
     assert frame_size(510, 511, lower=510) == (518, 518)  # 504 would be nearer, but lies below
     assert frame_size(100, 100_000) == (14, 14_000)
+
+
+@pytest.mark.parametrize(
+    ("up_to", "scaled", "shifted"), [("affine", True, True), ("scale", True, False), ("nothing", False, False)]
+)
+def test_only_what_the_model_leaves_open_is_fitted(up_to, scaled, shifted):
+    truth = 1 + np.random.default_rng(0).random((60, 4, 5), dtype=np.float32)
+
+    def answers(scale, shift):
+        windows = iter([(1.0, 0.0), (scale, shift), (scale, shift)])
+
+        def infer(window):
+            factor, offset = next(windows)
+            return factor * truth[np.array(window)] + offset
+
+        return np.stack(list(long_video(range(60), infer, up_to=up_to)))
+
+    same = answers(2.0, 0.0)
+    assert np.allclose(same, truth, atol=1e-4) == scaled
+    assert np.allclose(answers(1.0, 0.5), truth, atol=1e-4) == shifted
+    if up_to == "nothing":
+        np.testing.assert_allclose(same[40:], 2 * truth[40:], rtol=1e-6)

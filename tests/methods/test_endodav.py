@@ -17,6 +17,7 @@ from leadline.checkpoint import Card
 from leadline.data.samples import collate
 from leadline.errors import ConfigError, InputError
 from leadline.foundation.leadline_model import LeadlineModel
+from leadline.methods.clips import each_with_neighbours
 from leadline.methods.endodav import Adapters, EndoDAV, Phases
 from leadline.methods.self_supervision import AF_SFM, MONODEPTH2
 from leadline.methods.supervised_video import SupervisedVideo
@@ -134,7 +135,7 @@ def test_clips_may_skip_frames(video, network):
 
 def test_the_projection_loss_is_that_of_neighbours_both_ways(video, network, tmp_path):
     from leadline.losses.projection import projection_loss
-    from leadline.methods.clips import each_with_neighbours, in_order
+    from leadline.methods.clips import in_order
 
     method = EndoDAV(network, length=3, base=KNOWN, projection=1.0)
     batch = ready(method, video, tmp_path)
@@ -197,7 +198,7 @@ def test_what_is_saved_is_merged_and_the_adapters_alone(video, network, tmp_path
     [
         ({"length": 1}, "a clip has 2 frames or more"),
         ({"base": replace(KNOWN, offsets=(-2, 2))}, r"are sources, \[-1, 1\]"),
-        ({"adapters": Adapters(temporal=())}, "there are no temporal adapters"),
+        ({"adapters": Adapters(spatial=(), temporal=())}, "nothing would be trained"),
     ],
 )
 def test_what_does_not_go_together_is_refused(network, options, error):
@@ -211,6 +212,34 @@ def test_networks_of_single_images_and_short_videos_are_refused(video, network, 
         method.make_student(torch.ones(1))
     with pytest.raises(InputError, match=r"no frame has neighbours at \[-1, 1, 2, 3, 4, 5, 6, 7, 8\]"):
         EndoDAV(network, length=8, base=KNOWN).usable(video)
+
+
+def test_adapters_of_one_kind_have_the_run_to_themselves(network):
+    assert EndoDAV(network, adapters=Adapters(temporal=()), base=KNOWN).phases.at(450, 500) == "spatial"
+    assert EndoDAV(network, adapters=Adapters(spatial=()), base=KNOWN).phases.at(0, 500) == "temporal"
+    with pytest.raises(ConfigError, match="phases: steps of 0 or more"):
+        Phases(0, 0)
+
+
+def test_a_network_of_metric_depth_is_not_read_as_disparity(tmp_path):
+    path = tmp_path / "metric_video_depth_anything_vits.pth"
+    torch.save(create("vda-vits").network.state_dict(), path)
+    with pytest.raises(ConfigError, match="gives depth; its sibling that gives disparity can be tuned"):
+        EndoDAV(str(path), base=KNOWN)
+
+
+def test_motions_are_exact_under_autocast(video, network, tmp_path):
+    method = EndoDAV(network, length=3, base=KNOWN)
+    batch = ready(method, video, tmp_path)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = each_with_neighbours(batch)["motions"]
+    assert low.dtype == torch.float32
+    assert torch.equal(low, each_with_neighbours(batch)["motions"])
+
+
+def test_an_image_of_the_size_trained_at_is_seen_as_in_training(network):
+    model = LeadlineModel.open(network)
+    assert model.input_size(*SIZE) == model.student.network.sees(*SIZE) == (56, 84)
 
 
 def test_phases_of_a_short_run_are_shorter_in_the_same_proportion():

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leadline.data.lists import FrameId
+from leadline.data.lists import FrameId, in_videos
 from leadline.depth import DepthMap
-from leadline.protocols.candidate import _videos, watched
+from leadline.errors import InputError
+from leadline.protocols.candidate import watched
 from leadline.protocols.folder import FOLDER
 from leadline.training.rendered import Rendered
 
@@ -46,11 +47,29 @@ def test_each_video_is_shown_whole_in_order_and_once(video):
 
 def test_a_video_is_cut_where_much_is_left_out():
     def numbers(*chosen: int) -> list[list[int]]:
-        return [[id.number for id in video] for video in _videos([FrameId("s", number) for number in chosen])]
+        return [[id.number for id in video] for video in in_videos([FrameId("s", number) for number in chosen])]
 
     assert numbers(0, 1, 2, 4, 40, 41, 42) == [[0, 1, 2, 4], [40, 41, 42]]
     assert numbers(0, 5, 10, 15, 40, 45) == [[0, 5, 10, 15], [40, 45]]
     assert numbers(7) == [[7]]
     assert numbers(0, 1, 2, 0, 1) == [[0, 1, 2], [0, 1]]
     both = [FrameId("s", number, camera) for number in (0, 1) for camera in ("left", "right")]
-    assert _videos(both) == [both[::2], both[1::2]]
+    assert in_videos(both) == [both[::2], both[1::2]]
+
+
+def test_a_video_that_breaks_is_reported_for_each_of_its_frames_and_the_others_are_judged(video):
+    asked = []
+
+    def watch(frames):
+        asked.append(1)
+        for number, image in enumerate(frames):
+            if len(asked) == 1 and number == 2:
+                raise InputError("frame 2 is broken")
+            yield image, DepthMap(np.ones(image.shape[:2]), "scale-invariant-depth")
+
+    candidate = watched("watching", watch, video)
+    for index in (3, 0, 1):
+        with pytest.raises(InputError, match="its video cannot be watched: frame 2 is broken"):
+            candidate(video.ids[index], video[index].image)
+    assert candidate(video.ids[5], video[5].image).shape == (72, 108)
+    assert len(asked) == 2

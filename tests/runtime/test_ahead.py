@@ -55,3 +55,18 @@ def test_stages_may_follow_one_another_and_the_last_may_stop_early():
     stream = ahead((x + 1 for x in ahead(iter(range(10**9)), 2)), 2)
     assert [next(stream) for _ in range(5)] == [1, 2, 3, 4, 5]
     stream.close()
+
+
+def test_what_is_taken_from_is_closed():
+    closed = []
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            closed.append(True)
+
+    stream = ahead(ahead(items(), 1), 1)
+    assert next(stream) == 0
+    stream.close()
+    assert closed == [True]

@@ -93,7 +93,7 @@ class Windowed(DepthModel):
         return self.infer(image), None
 
 
-@pytest.mark.parametrize("kind", ["affine-invariant-disparity", "metric-depth"])
+@pytest.mark.parametrize("kind", ["affine-invariant-disparity", "scale-invariant-depth"])
 def test_windows_of_a_video_are_aligned_and_every_image_comes_back(kind):
     rng = np.random.default_rng(0)
     images = [rng.random((16, 20, 3), dtype=np.float32) for _ in range(60)]
@@ -104,7 +104,7 @@ def test_windows_of_a_video_are_aligned_and_every_image_comes_back(kind):
     for (shown, depth), image in zip(answers, images, strict=True):
         assert np.array_equal(shown, image)
         expected = 1 + image.mean(2)
-        if kind == "metric-depth":
+        if kind == "scale-invariant-depth":
             expected = 1 / expected
         np.testing.assert_allclose(depth.values, expected, rtol=1e-3)
         assert depth.kind == Kind.parse(kind)

@@ -59,6 +59,7 @@ def evaluate(
     runtime: str = "torch",
     device: str = "cpu",
     threads: int | None = None,
+    strategy: str = "vda",
     card: Path | None = None,
     kind: str | None = None,
     unit: str = "arbitrary",
@@ -95,6 +96,7 @@ def evaluate(
         runtime: ``torch``, ``onnx`` or ``openvino``.
         device: of torch.
         threads: most threads to use.
+        strategy: how the windows of a model that sees video follow one another: ``vda`` or ``endodav``.
         card: card of a network file, where none lies beside it.
         kind: kind of a transformers model leadline does not know, and of predictions that do not say it themselves.
         unit: of predictions of a metric kind that do not say it themselves.
@@ -143,7 +145,9 @@ def evaluate(
         mean = MeanDepth(others, rules.unit)
     candidates = [made_elsewhere(path, frames, kind, unit) for path in predictions]
     for spec in model:
-        predictor = leadline.load(spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
+        predictor = leadline.load(
+            spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
+        )
         name, rule = predictor.model.name, rules.rule(predictor.model.kind)
         if predictor.model.remembers and (rules.temporal or rule.per == "video"):
             candidates.append(watched(name, predictor.stream, frames))

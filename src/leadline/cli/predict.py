@@ -35,6 +35,7 @@ def predict(
     card: Path | None = None,
     kind: str | None = None,
     limit: int | None = None,
+    strategy: str = "vda",
 ) -> int:
     """Predict depth and write it.
 
@@ -54,6 +55,7 @@ def predict(
         card: card of a network file, where none lies beside it.
         kind: kind of a transformers model leadline does not know.
         limit: stop a video, webcam or stream after so many frames.
+        strategy: how the windows of a model that sees video follow one another: ``vda`` or ``endodav``.
 
     Returns:
         The exit code: 1 where an input failed; the others are done all the same.
@@ -72,7 +74,9 @@ def predict(
     items = find_inputs(inputs)
     if intrinsics is not None and not Path(intrinsics).is_file():
         raise InputError(f"{intrinsics}: no such camera file")
-    predictor = leadline.load(model, runtime=runtime, device=device, threads=threads, card=card, kind=kind)
+    predictor = leadline.load(
+        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
+    )
     predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
     writer = ImageWriter(Path(out), formats, colormap)
     failures: list[str] = []

@@ -64,6 +64,9 @@ def main(arguments: list[str]) -> int:
     parser = recipe_parser()
     parsed = parse(parser, ["--config", str(find_recipe(recipe)), *rest, *_instead(rest)])
     settings = parser.dump(parsed, skip_none=False)
+    import lightning
+
+    lightning.seed_everything(parsed.fit.seed, verbose=False)  # some methods make networks when they are made
     config = parser.instantiate_classes(parsed)
 
     import yaml

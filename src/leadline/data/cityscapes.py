@@ -14,6 +14,7 @@ Names are ``PACKAGE/SPLIT/CITY/CITY_SSSSSS_FFFFFF_KIND``: sequence S, frame F. W
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -27,8 +28,9 @@ from leadline.data.dataset import DataSet, metric
 from leadline.data.images import visible
 from leadline.data.layout import Layout, known, z_depth
 from leadline.data.lists import FrameId
+from leadline.data.transforms import Crop
 from leadline.depth import DepthMap
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.geometry.poses import axis_angle_to_matrix, compose, rate_of_change
 from leadline.io.atomic import write_json
@@ -62,6 +64,14 @@ class Cityscapes(DataSet):
     the nearest annotated frame of their sequence, and have depth where there is ``disparity_sequence``. Images that
     were made smaller keep their calibration. Without ``camera`` images have no camera. Where a vehicle goes is known by
     its speed and rate of turning only, which is no pose.
+
+    Args:
+        root, split, truth, mask, drop_highlights, every: see :class:`DataSet`.
+        above: part of the images' height that is used, from the top; 0.75 leaves the bonnet out, to train as the field
+            does. Protocols look at the part they judge by themselves.
+
+    Raises:
+        ConfigError: ``above`` is no such part; else see :class:`DataSet`.
     """
 
     name = "cityscapes"
@@ -95,6 +105,26 @@ class Cityscapes(DataSet):
         "license.txt": "terms (optional)",
         "README*": "what there is (optional)",
     }
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str | None = None,
+        truth: str | None = None,
+        mask: str = "none",
+        drop_highlights: bool = False,
+        every: int = 1,
+        above: float = 1.0,
+    ) -> None:
+        if not 0 < above <= 1:
+            raise ConfigError(f"above: {above} is no part of the image's height, above 0 and at most 1")
+        self.above = above
+        super().__init__(root, split, truth, mask, drop_highlights, every)
+
+    def load(self, id: FrameId) -> Frame:
+        """See :meth:`DataSet.load`."""
+        frame = super().load(id)
+        return frame if self.above == 1 else Crop(0, 0, round(self.above * frame.height), frame.width)(frame)
 
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`."""

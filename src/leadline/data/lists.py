@@ -12,11 +12,15 @@ sequence, camera (none where there is one only), a colon, and the numbers of its
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from leadline.errors import InputError
+
+#: A video is cut where more than so many of its usual steps are left out.
+GAP = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -82,3 +86,17 @@ def _numbers(item: str) -> Iterable[int]:
 def digest(ids: Iterable[FrameId]) -> str:
     """16 hexadecimal digits of SHA-256 over the frames' names, a line each, in order."""
     return hashlib.sha256("".join(f"{id}\n" for id in ids).encode()).hexdigest()[:16]
+
+
+def in_videos(ids: Sequence[FrameId]) -> list[list[FrameId]]:
+    """Frames as videos: those of one camera, in order, without gaps of more than ``GAP`` times their usual step."""
+    cameras: dict[tuple[str, str], list[FrameId]] = {}
+    for id in ids:
+        cameras.setdefault((id.sequence, id.camera), []).append(id)
+    videos = []
+    for frames in cameras.values():
+        steps = [later.number - earlier.number for earlier, later in pairwise(frames)]
+        usual = sorted(steps)[len(steps) // 2] if steps else 1
+        cuts = [place for place, step in enumerate(steps, 1) if not 0 < step <= GAP * usual]
+        videos += [frames[start:end] for start, end in pairwise([0, *cuts, len(frames)])]
+    return videos

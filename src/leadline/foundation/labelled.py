@@ -19,7 +19,7 @@ from torch import Tensor
 
 from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import Images
-from leadline.data.lists import FrameId
+from leadline.data.lists import FrameId, in_videos
 from leadline.data.samples import covering
 from leadline.data.transforms import Resize
 from leadline.depth import DepthMap
@@ -126,7 +126,8 @@ class Labelled:
 
 class WatchedLabels(Labelled):
     """Frames of videos, labelled by a teacher that sees video: each video is shown to it whole and in order, by its
-    frames in the data set's split, when the first label of it is wanted.
+    frames in the data set's split (see :func:`leadline.data.lists.in_videos`), when the first label of it is wanted. A
+    video with a frame that cannot be read is left out.
 
     Args:
         frames: a data set.
@@ -134,6 +135,15 @@ class WatchedLabels(Labelled):
         size: (height, width) trained at.
         folder: of the labels, of this data set alone: what a teacher says of an image depends on the video.
     """
+
+    @cached_property
+    def _broken(self) -> dict[FrameId, InputError]:
+        """What was wrong with the videos of frames."""
+        return {}
+
+    @cached_property
+    def _videos(self) -> dict[FrameId, list[FrameId]]:
+        return {id: video for video in in_videos(self.frames.ids) for id in video}  # type: ignore[attr-defined]
 
     @cached_property
     def _numbers(self) -> dict[FrameId, int]:
@@ -146,12 +156,19 @@ class WatchedLabels(Labelled):
     def _label(self, index: int, frame: Frame) -> np.ndarray:
         if not self.teacher.remembers:
             return super()._label(index, frame)
-        ids = self.frames.ids  # type: ignore[attr-defined]
-        video = [i for i, id in enumerate(ids) if (id.sequence, id.camera) == (ids[index].sequence, ids[index].camera)]
-        images, shown = itertools.tee(self.frames[i] for i in video)
-        label = None
-        for i, seen, answer in zip(video, shown, watch_video(self.teacher, (f.image for f in images)), strict=True):
-            made = self._keep(i, seen, torch.from_numpy(answer)[None])
-            label = made if i == index else label
+        id = self.frames.ids[index]  # type: ignore[attr-defined]
+        if id in self._broken:
+            raise self._broken[id]
+        video = self._videos[id]
+        images, shown = itertools.tee(self.frames[self._numbers[each]] for each in video)
+        answers = watch_video(self.teacher, (each.image for each in images))
+        try:
+            for each, seen, answer in zip(video, shown, answers, strict=True):
+                self._keep(self._numbers[each], seen, torch.from_numpy(answer)[None])
+        except InputError as error:
+            self._broken |= dict.fromkeys(video, error)
+            raise
+        cache, key = self._place(index, frame)
+        label = cache.get(key)
         assert label is not None
         return label

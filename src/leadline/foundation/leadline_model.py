@@ -15,7 +15,7 @@ from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
-from leadline.foundation.base import DepthModel
+from leadline.foundation.base import DepthModel, half_where_possible
 from leadline.foundation.licences import is_restricted
 from leadline.foundation.semantics import open_encoder
 from leadline.io.atomic import writing
@@ -24,17 +24,16 @@ from leadline.networks.base import VideoNetwork
 from leadline.networks.student import Student
 
 
-def input_size(card: Card, stride: int, height: int, width: int) -> tuple[int, int]:
+def input_size(trained: tuple[int, int], stride: int, height: int, width: int) -> tuple[int, int]:
     """(height, width) to predict at: the image's aspect, about as many pixels as trained on, multiples of the stride.
 
     Example:
-        >>> card = Card("swift", "affine-invariant-disparity", "arbitrary", (256, 320))
-        >>> input_size(card, 32, 480, 640)
+        >>> input_size((256, 320), 32, 480, 640)
         (256, 320)
-        >>> input_size(card, 32, 1080, 1920)
+        >>> input_size((256, 320), 32, 1080, 1920)
         (224, 384)
     """
-    pixels = card.input_size[0] * card.input_size[1]
+    pixels = trained[0] * trained[1]
     # Of the shapes around the exact one, the one that bends the image least; then the one nearest in size.
     rows = math.sqrt(pixels * height / width) / stride
     shapes = [
@@ -156,8 +155,9 @@ class LeadlineModel(DepthModel):
         return state.hexdigest()
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """See :func:`input_size`."""
-        return input_size(self.card, self.student.network.stride, height, width)
+        """See :func:`input_size`; the size trained at is what the network saw of it."""
+        network = self.student.network
+        return input_size(network.sees(*self.card.input_size), network.stride, height, width)
 
     @torch.inference_mode()
     def infer(self, images: Tensor) -> Tensor:
@@ -178,12 +178,14 @@ class LeadlineModel(DepthModel):
     @torch.inference_mode()
     def infer_clip(self, images: Tensor) -> Tensor:
         """(T, H, W) of a clip's frames."""
-        return self.student.clip(images[None].to(self.device))[0][:, 0].float()
+        with half_where_possible(self.device):
+            return self.student.clip(images[None].to(self.device))[0][:, 0].float()
 
     @torch.inference_mode()
     def infer_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         """See :meth:`DepthModel.infer_next`."""
-        output, memory = self.student.following(image.to(self.device), memory)
+        with half_where_possible(self.device):
+            output, memory = self.student.following(image.to(self.device), memory)
         return output[:, 0].float(), memory
 
     def to(self, device: str) -> Self:

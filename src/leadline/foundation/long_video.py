@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from leadline.align import ALIGNMENTS, Pairs
+from leadline.depth import UpTo
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.foundation.base import DepthModel
 
@@ -56,6 +57,7 @@ def long_video(
     strategy: str = "vda",
     window: int = 32,
     overlap: int = 10,
+    up_to: UpTo = "affine",
 ) -> Iterator[Map]:
     """Disparity of each frame, all in the scale and shift of the first window.
 
@@ -75,6 +77,8 @@ def long_video(
         strategy: a name of :data:`STRATEGIES`.
         window: frames ``infer`` sees at once.
         overlap: places of a window that show frames of the window before.
+        up_to: what the model leaves open, and so what is fitted: scale and shift (``affine``), a ``scale``, or
+            ``nothing``: what is metric stays so, and is blended only.
 
     Returns:
         (H, W) float32 disparity >= 0, one for each frame, in order.
@@ -93,14 +97,15 @@ def long_video(
             f"overlap: a window of {window} and an overlap of {overlap} do not go together; '{strategy}' needs an "
             f"overlap of at least {least} and a window of at least {max(2 * overlap, max(rule.keyframes) + 1)}"
         )
-    return _aligned_windows(iter(frames), infer, rule, window, overlap)
+    return _aligned_windows(iter(frames), infer, rule, window, overlap, FITS[up_to])
 
 
 def watch_video(model: DepthModel, images: Iterable[NDArray], strategy: str = "vda") -> Iterator[Map]:
     """What a model that sees video says of each image of one, at the image's size, in the model's kind and unit.
 
-    A model with a window looks ahead by up to that many frames; its windows are aligned, see :func:`long_video`. One
-    that only remembers sees each image when it comes.
+    A model with a window looks ahead by up to that many frames; its windows are aligned, see :func:`long_video`, in
+    disparity. Where a window says nothing of a pixel, or the fit would send it to infinity, it is as far as the model
+    has said anything is. A model that only remembers sees each image when it comes.
 
     Args:
         model: see :class:`DepthModel`, ``window`` and ``remembers``.
@@ -118,16 +123,20 @@ def watch_video(model: DepthModel, images: Iterable[NDArray], strategy: str = "v
         yield from watch_live(model, images)
         return
     depth = model.kind.quantity == "depth"
+    farthest = 0.0  # the model has said so far: a fit must not send pixels to infinity
 
     def infer(window: Sequence[NDArray]) -> NDArray[np.float32]:
-        values = model.watch(as_tensor(window))
-        disparity: NDArray[np.float32] = (1 / values if depth else values).cpu().numpy()
-        return disparity
-
-    for values in long_video(_of_one_size(images), infer, strategy, model.window):
+        nonlocal farthest
+        values = model.watch(as_tensor(window)).cpu().numpy()
         if depth:
-            with np.errstate(divide="ignore"):
-                np.divide(1, values, out=values)
+            known = np.isfinite(values) & (values > 0)
+            farthest = max(farthest, float(values.max(initial=0.0, where=known)))
+            values = np.divide(1, values, out=np.zeros_like(values), where=known)
+        return values
+
+    for values in long_video(_of_one_size(images), infer, strategy, model.window, up_to=model.kind.up_to):
+        if depth and farthest:
+            np.divide(1, np.maximum(values, 1 / farthest, out=values), out=values)
         yield values
 
 
@@ -164,6 +173,7 @@ def _aligned_windows(
     rule: Strategy,
     window: int,
     overlap: int,
+    fit: Callable[[NDArray[np.float32], Sequence[Map]], tuple[float, float]],
 ) -> Iterator[Map]:
     keyframes = len(rule.keyframes)
     tail = window - (overlap - keyframes)  # the slots from here on wait for the next window
@@ -174,7 +184,7 @@ def _aligned_windows(
     while owed:
         inputs += inputs[-1:] * (window - len(inputs))
         maps = _predict(infer, inputs, earlier)
-        scale, shift = _fit(maps[:overlap][rule.fitted], earlier[rule.fitted]) if earlier else (1.0, 0.0)
+        scale, shift = fit(maps[:overlap][rule.fitted], earlier[rule.fitted]) if earlier else (1.0, 0.0)
         start = keyframes if earlier else 0
         end = min(start + owed, tail)
         before = earlier
@@ -216,6 +226,27 @@ def _fit(current: NDArray[np.float32], reference: Sequence[Map]) -> tuple[float,
         return current[index].ravel().astype(np.float64), reference[index].ravel().astype(np.float64)
 
     return ALIGNMENTS["lsq-disparity-video"].solve(Pairs(range(len(reference)), load))
+
+
+def _scale(current: NDArray[np.float32], reference: Sequence[Map]) -> tuple[float, float]:
+    """The least-squares scale alone."""
+    own = sum(float(np.vdot(values, values)) for values in current)
+    both = sum(float(np.vdot(values, other)) for values, other in zip(current, reference, strict=True))
+    return (both / own if own else 1.0), 0.0
+
+
+def _nothing(current: NDArray[np.float32], reference: Sequence[Map]) -> tuple[float, float]:
+    """What the model says is not changed."""
+    del current, reference
+    return 1.0, 0.0
+
+
+FITS: dict[UpTo, Callable[[NDArray[np.float32], Sequence[Map]], tuple[float, float]]] = {
+    "affine": _fit,
+    "scale": _scale,
+    "nothing": _nothing,
+}
+"""How scale and shift are fitted, by what a model leaves open."""
 
 
 def _apply(values: Map, scale: float, shift: float) -> Map:

@@ -180,7 +180,7 @@ class NetworkFileModel(DepthModel):
         if self._size is not None:
             return self._size
         assert self._own is not None
-        return leadline_input_size(self._own, self._stride, height, width)
+        return leadline_input_size(self._own.input_size, self._stride, height, width)
 
     def infer(self, images: Tensor) -> Tensor:
         """See :meth:`DepthModel.infer`; values that are not positive become NaN unless the kind is affine."""

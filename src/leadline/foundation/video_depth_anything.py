@@ -11,7 +11,7 @@ from torch import Tensor
 from leadline.depth import ARBITRARY, Kind
 from leadline.errors import InputError
 from leadline.foundation import PUBLIC_VIDEO
-from leadline.foundation.base import DepthModel, digest, resize
+from leadline.foundation.base import DepthModel, digest, half_where_possible
 from leadline.networks.video import VideoDepth, frame_size
 from leadline.networks.video_depth_anything import FRAMES
 
@@ -72,11 +72,13 @@ class PublicVideoDepth(DepthModel):
         """See :meth:`DepthModel.infer_clip`."""
         images = images.to(self.device)
         size = (images.shape[-2], images.shape[-1])
-        return self._known(self.network.decode(self.network.encode(images), size, len(images)))
+        with half_where_possible(self.device):
+            return self._known(self.network.decode(self.network.encode(images), size, len(images)))
 
     def infer_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         """See :meth:`DepthModel.infer_next`."""
-        output, memory = self.network.following(image.to(self.device), memory)
+        with half_where_possible(self.device):
+            output, memory = self.network.following(image.to(self.device), memory)
         return self._known(output), memory
 
     def _known(self, output: Tensor | list[Tensor]) -> Tensor:
@@ -85,9 +87,7 @@ class PublicVideoDepth(DepthModel):
         return values if self.kind.quantity == "disparity" else torch.where(values > 0, values, torch.nan)
 
     def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Bicubic where images become larger, as the public code resizes; else antialiased."""
-        if size[0] <= images.shape[-2]:
-            return resize(images, size)
+        """Bicubic, as the public code resizes (OpenCV's, whose coefficient is the same): without antialiasing."""
         return torch.nn.functional.interpolate(images, size, mode="bicubic", align_corners=False).clamp(0, 1)
 
     def to(self, device: str) -> Self:

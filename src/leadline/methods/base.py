@@ -19,8 +19,9 @@ from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples, to_device
-from leadline.depth import Kind
+from leadline.depth import LENGTHS, Kind
 from leadline.errors import InputError
+from leadline.foundation.base import DepthModel
 from leadline.methods.optimiser import Optimiser
 from leadline.metrics.depth import depth_errors
 from leadline.metrics.robust import robust_error
@@ -60,6 +61,9 @@ class Method(lightning.LightningModule, ABC):
         optimiser: how it is optimised.
     """
 
+    #: Whether in some steps some of what is trained gets no gradient.
+    rests = False
+
     student: Student
     origin: Card | None = None
     data_licence: str = Images.licence
@@ -94,6 +98,11 @@ class Method(lightning.LightningModule, ABC):
         return None
 
     @property
+    def offsets(self) -> tuple[int, ...]:
+        """Of the further frames that are learned from with each frame, in frames of the video."""
+        return ()
+
+    @property
     def pose_stride(self) -> int:
         """Frames of the video between those the network of pose is trained on."""
         return 1
@@ -120,6 +129,11 @@ class Method(lightning.LightningModule, ABC):
     def licence(self) -> str:
         """What the trained weights may be used for: the terms of what they started from travel with them."""
         return self.origin.licence if self.origin else self.data_licence
+
+    def learned_from(self) -> str:
+        """Identifies the weights that teach or are started from, whatever the names of their files; empty where there
+        are none."""
+        return ""
 
     def teacher_card(self) -> dict[str, str]:
         """Name, licence and kind of the teacher, for the card; empty where there is none."""
@@ -268,3 +282,26 @@ def as_depth(values: Tensor, kind: Kind) -> Tensor:
     if kind.quantity == "disparity" and kind.up_to != "affine":
         return torch.where(values > 0, 1 / values, torch.nan)
     return values
+
+
+def comparable(teacher: Kind, student: Kind) -> Kind:
+    """What a student of depth can be compared with its teacher in: the teacher's kind where that is affine, else depth,
+    up to scale unless both are metric.
+
+    Example:
+        >>> metric, scale = Kind("depth", "nothing"), Kind("disparity", "scale")
+        >>> str(comparable(scale, metric)), str(comparable(metric, metric))
+        ('scale-invariant-depth', 'metric-depth')
+    """
+    if teacher.up_to == "affine":
+        return teacher
+    return Kind("depth", "scale" if "scale" in (teacher.up_to, student.up_to) else "nothing")
+
+
+def unit_ratio(teacher: DepthModel, student: tuple[Kind, str]) -> float:
+    """What a teacher's depth is multiplied by to be in the unit of a student (kind, unit), where both are metric; else
+    1."""
+    kind, unit = student
+    if kind.up_to == teacher.kind.up_to == "nothing":
+        return LENGTHS[teacher.unit.removeprefix("1/")] / LENGTHS[unit.removeprefix("1/")]
+    return 1.0

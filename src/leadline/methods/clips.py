@@ -71,6 +71,9 @@ def each_with_neighbours(batch: dict[str, Any]) -> dict[str, Any]:
         others = batch["motions"]  # from the first judged frame to each of the others
         still = torch.eye(4, dtype=others.dtype, device=others.device).expand(len(others), 1, 4, 4)
         to = torch.cat((others[:, :1], still, others[:, 1:]), dim=1)
-        back = invert(to[:, 1:-1])
-        each["motions"] = torch.stack((to[:, :-2] @ back, to[:, 2:] @ back), dim=2).flatten(0, 1)
+        with torch.autocast(
+            to.device.type, enabled=False
+        ):  # motions rounded to 16 bits would move far points by pixels
+            back = invert(to[:, 1:-1])
+            each["motions"] = torch.stack((to[:, :-2] @ back, to[:, 2:] @ back), dim=2).flatten(0, 1)
     return each

@@ -66,6 +66,10 @@ class DistilledVideo(SupervisedVideo):
         """The teacher's terms travel with what it taught."""
         return student_licence(self.teacher.licence)
 
+    def learned_from(self) -> str:
+        """See :meth:`Method.learned_from`."""
+        return self.teacher.digest
+
     def teacher_card(self) -> dict[str, str]:
         """See :meth:`Method.teacher_card`."""
         return self.teacher.described()

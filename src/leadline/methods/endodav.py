@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ from leadline.data.augmentation import Augmentation
 from leadline.data.clips import ClipSamples
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples
+from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.licences import student_licence
 from leadline.losses.projection import projection_loss
-from leadline.methods.base import StudentOptions
+from leadline.methods.base import StudentOptions, unit_ratio
 from leadline.methods.clips import around, each_with_neighbours, in_order, with_neighbours
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import AF_SFM, SelfSupervisionOptions
@@ -52,7 +53,7 @@ class Adapters:
     Args:
         kind: ``ssb``, ``lora`` or ``dv-lora``.
         spatial: patterns of names of layers tuned in spatial phases.
-        temporal: likewise in temporal phases; none leaves these phases out.
+        temporal: likewise in temporal phases. None of one kind leaves its phases out.
         warm_up: part of a run in which ``dv-lora`` trains its matrices; after it, its vectors.
         options: of the kind, such as ``{"rank": 4}``.
     """
@@ -77,6 +78,10 @@ class Phases:
     spatial: int = 400
     temporal: int = 100
     rounds: int = 10
+
+    def __post_init__(self) -> None:
+        if min(self.spatial, self.temporal) < 0 or not self.spatial + self.temporal or self.rounds < 1:
+            raise ConfigError(f"phases: steps of 0 or more, not both 0, in 1 round or more, not {self}")
 
     def at(self, step: int, steps: int) -> str:
         """``spatial`` or ``temporal``.
@@ -119,9 +124,12 @@ class EndoDAV(VideoMethod):
         unit: of depth, where poses are known and nothing else says it.
 
     Raises:
-        ConfigError: options that do not go together, or patterns that match nothing.
+        ConfigError: options that do not go together, patterns that match nothing, or a network of metric depth whose
+            output is not that of a leadline checkpoint.
         InputError: the network cannot be opened, or sees no clips.
     """
+
+    rests = True
 
     def __init__(
         self,
@@ -141,6 +149,9 @@ class EndoDAV(VideoMethod):
     ) -> None:
         opened = load(network)
         card = opened.card if isinstance(opened, LeadlineModel) else None
+        if card is None and opened.kind.quantity == "depth":
+            raise ConfigError(f"network: {network} gives depth; its sibling that gives disparity can be tuned")
+        given = depth_range is not None
         depth_range = depth_range or (card.depth_range if card else None) or (0.1, 150.0)
         super().__init__(StudentOptions(depth_range=depth_range), optimiser, base, base_lr, fov, unit)
         if base.offsets != (-1, 1):
@@ -149,11 +160,18 @@ class EndoDAV(VideoMethod):
             )
         if length < 2 or stride < 1:
             raise ConfigError(f"length, stride: a clip has 2 frames or more, one in 1 or more, not {length}, {stride}")
-        if not adapters.temporal and phases.temporal:
-            raise ConfigError("phases.temporal: there are no temporal adapters (adapters.temporal)")
-        self.opened, self.adapters, self.phases = opened, adapters, phases
+        if not adapters.spatial and not adapters.temporal:
+            raise ConfigError("adapters: neither spatial nor temporal ones: nothing would be trained")
+        phases = phases if adapters.spatial else replace(phases, spatial=0, temporal=1)
+        phases = phases if adapters.temporal else replace(phases, spatial=1, temporal=0)
+        self.opened, self.adapters, self.phases, self.given_range = opened, adapters, phases, given
         self.length, self.stride, self.projection, self.checkpointing = length, stride, projection, checkpointing
         self.phase = TEMPORAL if phases.temporal else SPATIAL
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Of the frames of a clip."""
+        return around(self.length, self.stride)
 
     @property
     def pose_stride(self) -> int:
@@ -164,13 +182,17 @@ class EndoDAV(VideoMethod):
         """The terms of the network that is tuned travel with it."""
         return student_licence(self.opened.licence)
 
+    def learned_from(self) -> str:
+        """See :meth:`Method.learned_from`."""
+        return self.opened.digest
+
     def teacher_card(self) -> dict[str, str]:
         """The network that is tuned."""
         return self.opened.described()
 
     def usable(self, frames: Images) -> Sequence[int]:
         """The frames that a whole clip begins with."""
-        return with_neighbours(frames, around(self.length, self.stride))
+        return with_neighbours(frames, self.offsets)
 
     def samples(
         self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
@@ -178,7 +200,7 @@ class EndoDAV(VideoMethod):
         """Clips."""
         assert self.base is not None
         known = self.base.options.metric
-        return ClipSamples(frames, size, around(self.length, self.stride), augmentation, seed, known, self.fov)  # type: ignore[arg-type]
+        return ClipSamples(frames, size, self.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
 
     def make_student(self, targets: Tensor) -> None:
         """The network with adapters; everything else of it is frozen."""
@@ -193,12 +215,20 @@ class EndoDAV(VideoMethod):
             if patterns:
                 adapt(network, patterns, self.adapters.kind, **self.adapters.options)
             self.groups[phase] = [m for m in network.modules() if isinstance(m, Adapter) and m not in before]
-        self.student = Student(network.train(), kind, unit, self.student_options.depth_range)
+        self.student = Student(network.train(), kind, unit, self._depth_range(kind, unit))
         count, every = trainable(network)
         sizes = {phase: sum(p.numel() for a in group for p in a.own().values()) for phase, group in self.groups.items()}
         parts = ", ".join(f"{size:,} {phase}" for phase, size in sizes.items())
         say = Console(stderr=True, highlight=False, soft_wrap=True).print
         say(f"{count:,} of {every:,} parameters are trained ({count / every:.2%}): {parts}")
+
+    def _depth_range(self, kind: Kind, unit: str) -> tuple[float, float] | None:
+        """In the unit of the data, where the checkpoint's is another."""
+        chosen = self.student_options.depth_range
+        if chosen is None or self.given_range or kind.up_to != "nothing":
+            return chosen
+        ratio = unit_ratio(self.opened, (kind, unit))
+        return chosen[0] * ratio, chosen[1] * ratio
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Choose whose turn it is."""

@@ -23,7 +23,7 @@ from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labelled import Labelled
 from leadline.foundation.licences import student_licence
-from leadline.methods.base import StudentOptions, as_depth
+from leadline.methods.base import StudentOptions, as_depth, comparable, unit_ratio
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import SelfSupervisionOptions
 from leadline.methods.semantic_alignment import Alignment, SemanticAlignment
@@ -107,6 +107,10 @@ class LiteNet(VideoMethod):
         """The teacher's terms travel with what it taught, else those of the data."""
         return student_licence(self.teacher.licence) if self.teacher else super().licence()
 
+    def learned_from(self) -> str:
+        """See :meth:`Method.learned_from`."""
+        return self.teacher.digest if self.teacher else ""
+
     def teacher_card(self) -> dict[str, str]:
         """See :meth:`Method.teacher_card`."""
         return self.teacher.described() if self.teacher else super().teacher_card()
@@ -119,8 +123,9 @@ class LiteNet(VideoMethod):
 
     @property
     def target_kind(self) -> Kind:
-        """The teacher's where it is affine; of frames without a teacher depth as the student's."""
-        return self.teacher.kind if self.teacher and self.teacher.kind.up_to == "affine" else self.student.kind
+        """The teacher's where it is affine, else depth: up to scale, unless teacher and student both are metric. Of
+        frames without a teacher the student's."""
+        return comparable(self.teacher.kind, self.student.kind) if self.teacher else self.student.kind
 
     @torch.no_grad()
     def targets(self, batch: dict[str, Any]) -> Tensor:
@@ -129,7 +134,12 @@ class LiteNet(VideoMethod):
         if self.teacher is None:
             return batch["target"]
         labels = batch["target"] if self.cache else self.teacher(batch["clean"])[:, None].to(batch["clean"])
-        return as_depth(labels, self.teacher.kind)
+        return as_depth(labels, self.teacher.kind) * self._units
+
+    @property
+    def _units(self) -> float:
+        """The student's unit in the teacher's, where both are metric."""
+        return unit_ratio(self.teacher, self.student_kind()) if self.teacher else 1.0
 
     def answer(self, image: Tensor) -> Tensor:
         """In the teacher's quantity."""

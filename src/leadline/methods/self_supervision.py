@@ -323,13 +323,16 @@ class SelfSupervision(nn.Module):
         return motions, camera_of(torch.stack(intrinsics).mean(dim=0), *batch["image"].shape[-2:])
 
     @torch.no_grad()
-    def reprojection_error(self, depth: Tensor, batch: dict[str, Any]) -> Tensor:
+    def reprojection_error(
+        self, depth: Tensor, batch: dict[str, Any], geometry: tuple[list[Tensor], Camera] | None = None
+    ) -> Tensor:
         """How badly a depth map explains the middle frame: the least photometric error over the sources, by the motion
         known or learned so far; nothing is trained.
 
         Args:
             depth: (B, 1, H, W) z-depth > 0, of the images' size and in the scale of the motions.
             batch: of clips.
+            geometry: what :meth:`geometry` gave of the batch, where it was asked for already.
 
         Returns:
             (B, 1, H, W) >= 0, infinite where no source shows the pixel.
@@ -340,7 +343,7 @@ class SelfSupervision(nn.Module):
         """
         count = self._count(batch)
         with _at_rest(self.pose) if self.pose is not None else nullcontext():
-            motions, camera = self.geometry(batch)
+            motions, camera = geometry or self.geometry(batch)
         with _full_precision(batch["clean"]):
             clean, sources = _full(batch["clean"]), _full(batch["clean_sources"])
             views = [synthesise(sources[:, s], _full(depth), camera, motions[s]) for s in range(count)]

@@ -13,6 +13,7 @@ from leadline.data.clips import ClipSamples
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples
 from leadline.errors import ConfigError
+from leadline.losses.normalise import affine_normalised
 from leadline.losses.temporal import temporal_gradient
 from leadline.methods.base import StudentOptions, as_depth
 from leadline.methods.clips import around, in_order, with_neighbours
@@ -22,7 +23,7 @@ from leadline.methods.supervised import Supervised
 
 class SupervisedVideo(Supervised):
     """The losses of :class:`Supervised` on every frame of a clip, and temporal gradient matching (Video Depth Anything,
-    Chen et al., CVPR 2025) of log depth, or of the affine map.
+    Chen et al., CVPR 2025) of log depth, or of the affine map normalised over the clip.
 
     Args:
         student: which network; it sees clips.
@@ -51,15 +52,20 @@ class SupervisedVideo(Supervised):
         self.length = length
         self.temporal = temporal
 
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Of the frames of a clip."""
+        return around(self.length)
+
     def usable(self, frames: Images) -> Sequence[int]:
         """The frames that a whole clip begins with."""
-        return with_neighbours(frames, around(self.length))
+        return with_neighbours(frames, self.offsets)
 
     def samples(
         self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
     ) -> Samples:
         """Clips, with the depth of every frame."""
-        return ClipSamples(frames, size, around(self.length), augmentation, seed, truths=True)  # type: ignore[arg-type]
+        return ClipSamples(frames, size, self.offsets, augmentation, seed, truths=True)  # type: ignore[arg-type]
 
     def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """See :meth:`Supervised.losses`, and ``temporal``."""
@@ -70,8 +76,16 @@ class SupervisedVideo(Supervised):
         outputs = [output.float() for output in self.student.clip(images)]
         parts = self.losses(outputs, target.flatten(0, 1), mask.flatten(0, 1), images.flatten(0, 1))
         if self.temporal:
-            found = outputs[0].unflatten(0, mask.shape[:2])
-            if self.student.kind.up_to != "affine":
-                found, target = torch.log(found), torch.log(target)
-            parts["temporal"] = self.temporal * temporal_gradient(found[:, :, 0], target[:, :, 0], mask[:, :, 0])
+            found = outputs[0].unflatten(0, mask.shape[:2])[:, :, 0]
+            wanted, known = target[:, :, 0], mask[:, :, 0]
+            if self.student.kind.up_to == "affine":
+                found, wanted = (
+                    affine_normalised(values.flatten(1, 2)[:, None], known.flatten(1, 2)[:, None])[:, 0].unflatten(
+                        1, known.shape[1:3]
+                    )
+                    for values in (found, wanted)
+                )
+            else:
+                found, wanted = torch.log(found), torch.log(wanted)
+            parts["temporal"] = self.temporal * temporal_gradient(found, wanted, known)
         return parts

@@ -28,7 +28,7 @@ from leadline.foundation.tokens import TokenCache
 from leadline.losses.category import Categories, category_divergence, prototype_alignment
 from leadline.losses.imitation import depth_imitation, feature_imitation, trust
 from leadline.losses.normalise import masked_median
-from leadline.methods.base import StudentOptions, as_depth
+from leadline.methods.base import StudentOptions, as_depth, comparable, unit_ratio
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import MONODEPTH2, SelfSupervisionOptions
 from leadline.methods.video import VideoMethod
@@ -47,8 +47,9 @@ class Semantics:
         blocks: of the encoder whose features are used, such as [2, 5, 8, 11] of DINOv2 S and B; none takes its last
             layer's.
         fusion: ``attention``, or ``concatenation`` to compare with.
-        cache: keep the features on disk where augmentation allows it, that is where images are not cropped: two small
-            files a frame, one for each direction it is mirrored to.
+        cache: keep the features on disk where augmentation allows it, that is where images are not cropped: for every
+            frame, and again where it is mirrored, 2 bytes times channels times blocks times height times width / 256;
+            1.5 MB for four blocks of DINOv2 S and 192x640.
     """
 
     encoder: str = "efficientnet-lite0"
@@ -88,7 +89,10 @@ class VFMTeacher(VideoMethod):
         unit: str = "m",
     ) -> None:
         self.encoder = open_encoder(semantics.encoder)
-        fused = student.options | {
+        if semantics.blocks:  # what the encoder does not have is to be known now
+            self.encoder.blocks(torch.zeros(1, 3, TOKENS, TOKENS), semantics.blocks, (1, 1))
+        fused = {
+            "backbone_options": student.options,
             "backbone": student.architecture,
             "semantics": semantics.encoder,
             "channels": self.encoder.channels * max(1, len(semantics.blocks)),
@@ -112,7 +116,7 @@ class VFMTeacher(VideoMethod):
     ) -> Samples:
         """See :meth:`VideoMethod.samples`."""
         if self.semantics.cache and (augmentation is None or augmentation.crop == 1):
-            self.cache = TokenCache(self._folder, self.encoder.digest, size)
+            self.cache = TokenCache(self._folder, f"{self.encoder.digest[:16]}{self.semantics.blocks}", size)
         return super().samples(frames, size, augmentation, seed)
 
     def licence(self) -> str:
@@ -156,7 +160,7 @@ class Imitation:
 
     Args:
         depth: log depth, each pixel weighed by how well the teacher's depth explains the images.
-        feature: direction of the features at 1/4, 1/8 and 1/16, and at 1/16 of the foundation model's own.
+        feature: direction of the features at 1/4, 1/8 and 1/16, and at 1/16 of the foundation model's own: their mean.
         category: soft categories of distance, and the mean feature of each.
         categories: the categories.
     """
@@ -170,8 +174,8 @@ class Imitation:
 class VFMStudent(VideoMethod):
     """A light network that learns from video and from a :class:`VFMTeacher`; at test time it is the plain network.
 
-    The checkpoint of a teacher has no pose network, so where pose is learned the student learns its own, and the
-    teacher's depth is brought to the student's scale, image by image, by the ratio of medians.
+    The checkpoint of a teacher has no pose network, so where pose is learned the student learns its own. Unless both
+    are metric the teacher's depth is brought to the student's scale, image by image, by the ratio of medians.
 
     Args:
         teacher: its checkpoint.
@@ -212,6 +216,10 @@ class VFMStudent(VideoMethod):
         """The teacher's terms travel with what it taught."""
         return student_licence(self.teacher.licence)
 
+    def learned_from(self) -> str:
+        """See :meth:`Method.learned_from`."""
+        return self.teacher.digest
+
     def teacher_card(self) -> dict[str, str]:
         """See :meth:`Method.teacher_card`."""
         return self.teacher.described()
@@ -220,8 +228,9 @@ class VFMStudent(VideoMethod):
         """The student, and the adaptors from its features to the teacher's, which are needed in training only."""
         super().make_student(targets)
         own, theirs = self.student.network, self.teacher.student.network
-        widths = {f"features {s}": (own.widths[own.level(s)], theirs.widths[theirs.level(s)]) for s in STRIDES}
-        if isinstance(theirs, Aggregated):
+        strides = STRIDES if self.imitation.feature else (PROTOTYPES,) if self.imitation.category else ()
+        widths = {f"features {s}": (own.widths[own.level(s)], theirs.widths[theirs.level(s)]) for s in strides}
+        if self.imitation.feature and isinstance(theirs, Aggregated):
             widths["tokens"] = (own.widths[own.level(TOKENS)], theirs.channels)
         self.adaptors = nn.ModuleDict({name: nn.Conv2d(*channels, 1) for name, channels in widths.items()})
 
@@ -232,32 +241,37 @@ class VFMStudent(VideoMethod):
         size, network = (image.shape[-2], image.shape[-1]), self.student.network
         features = network.encode(image)
         outputs = [output.float() for output in self.student.decode(features, size)]
-        parts = self.base.losses(outputs, batch) | self.base.flow_losses(batch)
+        geometry = self.base.geometry(batch)
+        parts = self.base.losses(outputs, batch, geometry=geometry) | self.base.flow_losses(batch)
         if not (self.imitation.depth or self.imitation.feature or self.imitation.category):
             return parts
         depth, wanted, tokens = self._taught(batch)
         known = batch["mask"] & torch.isfinite(depth)
         depth = torch.where(known, depth, 1.0)
-        if not self.base.options.metric:
+        if comparable(self.teacher.kind, self.student.kind).up_to == "scale":
             ratio = masked_median(outputs[0].detach(), known) / masked_median(depth, known)
             depth = torch.where(known, ratio * depth, 1.0)
-        adapted = {s: self.adaptors[f"features {s}"](features[network.level(s)]) for s in STRIDES}
         weights, categories = self.imitation, self.imitation.categories
         if weights.depth:
-            believed = trust(self.base.reprojection_error(depth, batch))
+            believed = trust(self.base.reprojection_error(depth, batch, geometry))
             parts["depth"] = weights.depth * depth_imitation(outputs[0], depth, known, believed)
         if weights.feature:
-            pairs = [(adapted[s], wanted[s]) for s in STRIDES]
+            pairs = [(self._adapted(features, s), wanted[s]) for s in STRIDES]
             if tokens is not None:
                 pairs.append((self.adaptors["tokens"](features[network.level(TOKENS)]), tokens))
             each = [feature_imitation(own, _at(theirs, own)) for own, theirs in pairs]
             parts["feature"] = weights.feature * torch.stack(each).mean()
         if weights.category:
-            own = adapted[PROTOTYPES]
+            own = self._adapted(features, PROTOTYPES)
             divergence = category_divergence(outputs[0], depth, known, categories)
             prototypes = prototype_alignment(own, _at(wanted[PROTOTYPES], own), depth, known, categories)
             parts["category"] = weights.category * (divergence + prototypes)
         return parts
+
+    def _adapted(self, features: Sequence[Tensor], stride: int) -> Tensor:
+        """The student's features of a stride, as many channels as the teacher's."""
+        adapted: Tensor = self.adaptors[f"features {stride}"](features[self.student.network.level(stride)])
+        return adapted
 
     @torch.no_grad()
     def _taught(self, batch: dict[str, Any]) -> tuple[Tensor, dict[int, Tensor], Tensor | None]:
@@ -271,6 +285,7 @@ class VFMStudent(VideoMethod):
         else:
             features = network.encode(clean)
         depth = as_depth(teacher.decode(features, (clean.shape[-2], clean.shape[-1]))[0].float(), self.teacher.kind)
+        depth = depth * unit_ratio(self.teacher, self.student_kind())
         return depth, {stride: features[network.level(stride)] for stride in STRIDES}, tokens
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,8 +27,8 @@ class VideoMethod(Method):
     else up to scale.
 
     The optical flow of the base has a step of its own in AF-SfMLearner. Here both are one step of one optimiser: no
-    gradient of the one loss reaches the networks of the other, and moments belong to parameters, so nothing differs but
-    that flow is one step older where it is used.
+    gradient of the one loss reaches the networks of the other, moments belong to parameters, and gradients are clipped
+    apart, so nothing differs but that flow is one step older where it is used.
 
     Args:
         student: which network; with a base its ``depth_range`` is needed.
@@ -67,9 +68,14 @@ class VideoMethod(Method):
         return self.base.pose if self.base is not None else None
 
     @property
+    def offsets(self) -> tuple[int, ...]:
+        """Of the sources."""
+        return self.base.options.offsets if self.base is not None else ()
+
+    @property
     def pose_stride(self) -> int:
         """The nearest source's offset."""
-        return min(map(abs, self.base.options.offsets)) if self.base is not None else 1
+        return min(map(abs, self.offsets), default=1)
 
     def pictures(self) -> dict[str, Tensor]:
         """The base's."""
@@ -79,7 +85,7 @@ class VideoMethod(Method):
         """With a base the frames that have the neighbours."""
         if self.base is None:
             return super().usable(frames)
-        return with_neighbours(frames, self.base.options.offsets)
+        return with_neighbours(frames, self.offsets)
 
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
@@ -98,7 +104,7 @@ class VideoMethod(Method):
         if self.base is None:
             return super().samples(frames, size, augmentation, seed)
         known = self.base.options.metric
-        return ClipSamples(frames, size, self.base.options.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
+        return ClipSamples(frames, size, self.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
 
     def student_kind(self) -> tuple[Kind, str]:
         """Depth: metric unless pose is learned or of a reconstruction."""
@@ -111,6 +117,17 @@ class VideoMethod(Method):
             nearest, farthest = self.student_options.depth_range or (0.1, 150.0)
             targets = torch.full((1,), (nearest * farthest) ** 0.5)
         super().make_student(targets)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Flow is clipped by its own norm, all else by theirs."""
+        flow = self.base.flow_parameters() if self.base is not None else []
+        own = {id(parameter) for parameter in flow}
+        others = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in own]
+        for parameters in (flow, others):
+            if gradient_clip_val and parameters:
+                torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def rates(self) -> list[tuple[float, list[torch.nn.Parameter]]]:
         """The networks of the base have a rate of their own."""

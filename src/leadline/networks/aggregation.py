@@ -26,7 +26,7 @@ TOKENS = 16
 WIDTH = 64
 
 
-class Semantics(Protocol):
+class SemanticSource(Protocol):
     """What tells what is where; :class:`leadline.foundation.semantics.SemanticEncoder` is one."""
 
     digest: str
@@ -50,6 +50,7 @@ class Aggregated(DepthNetwork):
         fusion: ``attention`` or ``concatenation``.
         digest: of the encoder's weights, where they are known; others are then refused.
         pretrained: start the backbone from features learned before, where it has them.
+        backbone_options: further arguments of the backbone.
 
     Raises:
         ConfigError: the backbone is not known or is none that can be fused with, or there is no such fusion.
@@ -66,6 +67,7 @@ class Aggregated(DepthNetwork):
         fusion: Literal["attention", "concatenation"] = "attention",
         digest: str = "",
         pretrained: bool = False,
+        backbone_options: dict[str, Any] = {},  # noqa: B006 - never changed
     ) -> None:
         super().__init__()
         from leadline.networks import create, has_pretrained
@@ -75,14 +77,15 @@ class Aggregated(DepthNetwork):
             raise ConfigError(f"fusion: '{fusion}' is not one of {', '.join(fusions)}")
         if backbone in self.variants:
             raise ConfigError(f"backbone: {backbone} is fused already")
-        self.backbone = create(backbone, **({"pretrained": pretrained} if has_pretrained(backbone) else {}))
+        features = {"pretrained": pretrained} if has_pretrained(backbone) else {}
+        self.backbone = create(backbone, **features, **backbone_options)
         self.stride, self.widths = self.backbone.stride, self.backbone.widths
         self.name, self.channels, self.blocks, self.digest = semantics, channels, tuple(blocks), digest
         self.levels = [self.backbone.level(stride) for stride in STRIDES]
         self.fusions = nn.ModuleList(fusions[fusion](self.widths[level], channels) for level in self.levels)
-        self._semantics: Semantics | None = None
+        self._semantics: SemanticSource | None = None
 
-    def attach(self, semantics: Semantics) -> None:
+    def attach(self, semantics: SemanticSource) -> None:
         """Give it the encoder.
 
         Raises:

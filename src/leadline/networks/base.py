@@ -5,12 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError, suggest
+
+
+def precisely(head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    """What a head gives, in float32 under any autocast: with 16 bits a whole depth range has a few hundred values."""
+    if not torch.is_autocast_enabled(features.device.type):
+        return head(features)
+    with torch.autocast(features.device.type, enabled=False):
+        return head(features.float())
 
 
 class DepthNetwork(nn.Module, ABC):
@@ -54,6 +63,10 @@ class DepthNetwork(nn.Module, ABC):
         network.architecture = variant
         network.options = options
         return network
+
+    def sees(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) at which an image of that size is looked at."""
+        return height, width
 
     def level(self, stride: int) -> int:
         """Index, from the end, of the feature maps that are so much smaller than the image: each has half the size of

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError, InputError, suggest
-from leadline.networks.base import DepthNetwork
+from leadline.networks.base import DepthNetwork, precisely
 from leadline.networks.public import load_weights, read_weights
 
 EXPANSION = 6
@@ -32,8 +32,7 @@ class LiteNet(DepthNetwork):
     """Lite-Mono's encoder and decoder, with LiteNet's or Lite-Mono's upsampling.
 
     Disparity at scales 1, 1/2 and 1/4 in training. The LayerNorm of the dilated blocks takes no part in the function;
-    it is there because the public state dicts hold it, and never gets a gradient (DistributedDataParallel needs
-    ``find_unused_parameters``).
+    it is there because the public state dicts hold it, and is not trained.
 
     Args:
         widths: channels at 1/4, 1/8 and 1/16 of the image's size; multiples of 8.
@@ -193,7 +192,8 @@ class Decoder(nn.Module):
             x = self._resize(reduce(x), size, step)
             x = merge(torch.cat((x, features[level - 1]), dim=1) if level else x)
             if self.training or level == 0:
-                maps.insert(0, self._resize(head(x), size, step // 2).sigmoid())
+                logits = self._resize(precisely(head, x), size, step // 2)
+                maps.insert(0, logits.sigmoid())
         return maps
 
     def heads(self) -> list[nn.Conv2d]:
@@ -214,7 +214,8 @@ class DilatedBlock(nn.Module):
             {"conv": nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, groups=width, bias=False)}
         )
         self.bn1 = nn.BatchNorm2d(width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)  # unused, as in the public code: only the state dicts hold it
+        # Unused, as in the public code: only the state dicts hold it.
+        self.norm = nn.LayerNorm(width, eps=1e-6).requires_grad_(False)
         self.pwconv1 = nn.Linear(width, EXPANSION * width)
         self.pwconv2 = nn.Linear(EXPANSION * width, width)
         self.gamma = nn.Parameter(torch.full((width,), LAYER_SCALE))

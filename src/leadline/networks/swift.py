@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError
-from leadline.networks.base import DepthNetwork
+from leadline.networks.base import DepthNetwork, precisely
 from leadline.networks.public import for_images
 
 # Blocks of EfficientNet: repeats, kernel, stride, expansion, channels (Tan and Le, table 1).
@@ -180,9 +180,9 @@ class Decoder(nn.Module):
         for level, skip in zip(reversed(self.levels), reversed(features[:-1]), strict=True):
             x = level(x, skip)
             pyramid.insert(0, x)
-        logits = [F.pixel_shuffle(self.head(x), 2)]
+        logits = [F.pixel_shuffle(precisely(self.head, x), 2)]
         if self.training:
-            logits += [head(level) for head, level in zip(self.coarse, pyramid[1:3], strict=True)]
+            logits += [precisely(head, level) for head, level in zip(self.coarse, pyramid[1:3], strict=True)]
         return logits
 
     def heads(self) -> list[nn.Conv2d]:

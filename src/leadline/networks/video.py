@@ -56,9 +56,13 @@ class VideoDepth(VideoNetwork):
         made.network = network
         return made
 
+    def sees(self, height: int, width: int) -> tuple[int, int]:
+        """See :func:`seen_at`."""
+        return seen_at(height, width)
+
     def encode(self, image: Tensor) -> list[Tensor]:
         """Maps (B, width, h, w) of the four tapped blocks, all at one size."""
-        size = seen_at(image.shape[-2], image.shape[-1])
+        size = self.sees(image.shape[-2], image.shape[-1])
         if image.shape[-2:] != size:
             image = F.interpolate(image, size, mode="bilinear", align_corners=True)
         maps: list[Tensor] = self.network.pretrained(self.network.normalised(image))

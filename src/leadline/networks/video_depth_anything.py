@@ -87,7 +87,7 @@ class StreamState:
 class VideoDepthAnything(nn.Module):
     """Disparity, up to scale and shift, of the frames of a clip, each seen together with all others.
 
-    Some tensors of the public state dicts take no part in the function and never get a gradient:
+    Some tensors of the public state dicts take no part in the function and are not trained:
     ``pretrained.mask_token`` and ``head.scratch.refinenet4.resConfUnit1``.
 
     Args:
@@ -253,7 +253,7 @@ class VisionTransformer(nn.Module):
         self.taps = sizes.taps
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + GRID**2, width))
-        self.mask_token = nn.Parameter(torch.zeros(1, width))  # unused: only the state dicts hold it
+        self.mask_token = nn.Parameter(torch.zeros(1, width), requires_grad=False)  # unused: only state dicts hold it
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, PATCH, stride=PATCH)})
         self.blocks = nn.ModuleList(Block(width, sizes.heads) for _ in range(sizes.blocks))
         self.norm = nn.LayerNorm(width, eps=1e-6)
@@ -374,7 +374,8 @@ class Scratch(Recomputed):
         self.refinenet1 = FusionBlock(features)
         self.refinenet2 = FusionBlock(features)
         self.refinenet3 = FusionBlock(features)
-        self.refinenet4 = FusionBlock(features)  # its resConfUnit1 is unused: only the state dicts hold it
+        self.refinenet4 = FusionBlock(features)
+        self.refinenet4.resConfUnit1.requires_grad_(False)  # unused: only the state dicts hold it
         self.output_conv1 = nn.Conv2d(features, half, 3, padding=1)
         last = nn.Conv2d(32, 1, 1)
         self.output_conv2 = nn.Sequential(nn.Conv2d(half, 32, 3, padding=1), nn.ReLU(), last, nn.ReLU())

@@ -9,19 +9,15 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from leadline.data.dataset import DataSet
-from leadline.data.lists import FrameId
+from leadline.data.lists import FrameId, in_videos
 from leadline.depth import DepthMap, Kind
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError
 from leadline.io.depth_files import DEPTH_SUFFIXES
-
-#: A video is cut where more than so many of its usual steps are left out.
-GAP = 3
 
 Predict = Callable[[np.ndarray], DepthMap]
 Watch = Callable[[Iterable[np.ndarray]], Iterator[tuple[np.ndarray, DepthMap]]]
@@ -66,37 +62,38 @@ def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
         data: what is judged.
     """
     folder = Path(tempfile.mkdtemp(prefix="leadline-watched-"))
-    videos = {id: video for video in _videos(data.ids) for id in video}
-    meanings: dict[FrameId, tuple[Kind, str]] = {}  # of a video, by its first frame
+    videos = {id: video for video in in_videos(data.ids) for id in video}
+    # Of a video, by its first frame: what its maps mean, or what went wrong.
+    outcomes: dict[FrameId, tuple[Kind, str] | InputError] = {}
 
     def file(id: FrameId) -> Path:
         return folder / f"{str(id).replace('/', '-')}.npy"
 
     def answer(id: FrameId, _: np.ndarray) -> DepthMap:
         video = videos[id]
-        if video[0] not in meanings:
-            maps = watch(data.load(each).image for each in video)
-            for each, (_, depth) in zip(video, maps, strict=True):
+        if video[0] not in outcomes:
+            try:
+                outcomes[video[0]] = shown(video)
+            except InputError as error:  # it is the same for every frame, and found out once
+                outcomes[video[0]] = error
+        outcome = outcomes[video[0]]
+        if isinstance(outcome, InputError):
+            raise InputError(f"{id}: its video cannot be watched: {outcome}")
+        return DepthMap(np.load(file(id), allow_pickle=False), *outcome)
+
+    def shown(video: Sequence[FrameId]) -> tuple[Kind, str]:
+        maps = watch(data.load(each).image for each in video)
+        for each, (_, depth) in zip(video, maps, strict=True):
+            try:
                 np.save(file(each), np.where(depth.valid, depth.values, np.float32(np.nan)))
-                meanings[video[0]] = depth.kind, depth.unit
-        return DepthMap(np.load(file(id), allow_pickle=False), *meanings[video[0]])
+            except OSError as error:
+                raise ConfigError(
+                    f"{folder}: cannot keep the answers to a video ({error.strerror}); TMPDIR names another place"
+                ) from None
+        return depth.kind, depth.unit
 
     weakref.finalize(answer, shutil.rmtree, folder, ignore_errors=True)
     return Candidate(name, answer)
-
-
-def _videos(ids: Sequence[FrameId]) -> list[list[FrameId]]:
-    """Frames of one camera, in order, without gaps of more than ``GAP`` times its usual step."""
-    cameras: dict[tuple[str, str], list[FrameId]] = {}
-    for id in ids:
-        cameras.setdefault((id.sequence, id.camera), []).append(id)
-    videos = []
-    for frames in cameras.values():
-        steps = [later.number - earlier.number for earlier, later in pairwise(frames)]
-        usual = sorted(steps)[len(steps) // 2] if steps else 1
-        cuts = [place for place, step in enumerate(steps, 1) if not 0 < step <= GAP * usual]
-        videos += [frames[start:end] for start, end in pairwise([0, *cuts, len(frames)])]
-    return videos
 
 
 def made_elsewhere(path: Path, data: DataSet, kind: str | None = None, unit: str = "arbitrary") -> Candidate:

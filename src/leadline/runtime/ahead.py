@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,11 +13,11 @@ T = TypeVar("T")
 PATIENCE = 0.1
 
 
-def ahead(items: Iterable[T], count: int = 4) -> Iterator[T]:
+def ahead(items: Iterable[T], count: int = 4) -> Generator[T, None, None]:
     """The same items, in order, taken by a thread of its own, at most ``count`` ahead of who asks for them.
 
     What goes wrong there is raised here, after the items before it. When nobody asks any more (the generator is closed
-    or forgotten), the thread ends after the item it is at.
+    or forgotten), the thread ends after the item it is at, and closes what it took from, if that can be closed.
 
     Args:
         items: taken in the thread, and nowhere else.
@@ -30,6 +30,8 @@ def ahead(items: Iterable[T], count: int = 4) -> Iterator[T]:
     waiting: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(max(1, count))
     wanted = threading.Event()
     wanted.set()
+
+    close: Callable[[], None] | None = getattr(items, "close", None)
 
     def put(item: tuple[T] | BaseException | None) -> bool:
         while wanted.is_set():
@@ -48,6 +50,9 @@ def ahead(items: Iterable[T], count: int = 4) -> Iterator[T]:
             put(None)
         except BaseException as error:
             put(error)
+        finally:
+            if close is not None:
+                close()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

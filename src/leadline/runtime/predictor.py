@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import numpy as np
 
 from leadline.camera import Camera, Pinhole
 from leadline.depth import DepthMap
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError, suggest
 from leadline.foundation.base import DepthModel
-from leadline.foundation.long_video import as_tensor, watch_live, watch_video
+from leadline.foundation.long_video import STRATEGIES, as_tensor, watch_live, watch_video
 from leadline.io.images import exif_focal, read_image
+
+#: An image and its depth map.
+Seen = tuple[np.ndarray, DepthMap]
 
 #: Smaller pictures hold nothing to see depth in.
 SMALLEST = 8
@@ -60,6 +63,9 @@ class Predictor:
         strategy: how the windows of a model that sees video follow one another, a name of
             ``leadline.foundation.long_video.STRATEGIES``.
 
+    Raises:
+        ConfigError: no such strategy.
+
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
     """
@@ -68,6 +74,10 @@ class Predictor:
         self.model = model
         self.lens = lens
         self.batch = batch
+        if strategy not in STRATEGIES:
+            raise ConfigError(
+                f"strategy: '{strategy}' is not one of {', '.join(STRATEGIES)}{suggest(strategy, STRATEGIES)}"
+            )
         self.strategy = strategy
 
     def predict(
@@ -87,7 +97,7 @@ class Predictor:
             path = image
         return self._run([pixels], Path(path) if path is not None else None)[0]
 
-    def stream(self, images: Iterable[np.ndarray], live: bool = False) -> Iterator[tuple[np.ndarray, DepthMap]]:
+    def stream(self, images: Iterable[np.ndarray], live: bool = False) -> Generator[Seen, None, None]:
         """Each image of a video with its depth map; memory does not grow with their number.
 
         A model that sees single images sees ``batch`` of one size at a time. One that sees video looks ahead by up to a

@@ -97,15 +97,16 @@ def predict_video(
     count = 0
     with VideoReader(source) as reader, contextlib.ExitStack() as stack:
         images = _until_broken(itertools.islice(reader, limit))
-        shown: Iterable[np.ndarray] = images
+        made = predictor.stream(images, True) if reader.live else ahead(predictor.stream(ahead(images)))
+        stack.callback(made.close)  # before the reader, at which its threads may be
+        answers: Iterable[tuple[np.ndarray, DepthMap]] = made
         span = video = None
         if "colour" in writer.formats:
-            if reader.live:  # what comes later cannot be known, so the start decides
-                start = list(itertools.islice(images, LOOK_AT_LIVE))
-                span, shown = colour_range(predictor, start), itertools.chain(start, images)
+            if reader.live or predictor.model.remembers:  # other frames, shown apart, would be answered otherwise
+                start = list(itertools.islice(made, LOOK_AT_LIVE if reader.live else LOOK_AT))
+                span, answers = colour_range(depth for _, depth in start), itertools.chain(start, made)
             else:
-                span = colour_range(predictor, spread(source, limit))
-        answers = predictor.stream(shown, True) if reader.live else ahead(predictor.stream(ahead(shown)))
+                span = colour_range(depth for _, depth in predictor.stream(spread(source, limit)))
         for image, depth in answers:
             frames.write_values(f"{count:06d}", image, depth)
             if span is not None:
@@ -120,10 +121,10 @@ def predict_video(
     return count
 
 
-def colour_range(predictor: Predictor, images: Iterable[np.ndarray]) -> tuple[float, float]:
-    """One range of colours for all of these images."""
+def colour_range(depths: Iterable[DepthMap]) -> tuple[float, float]:
+    """One range of colours for all of these maps."""
     sketch = RangeSketch()
-    for _, depth in predictor.stream(images):
+    for depth in depths:
         shown = in_colour(depth)
         sketch.add(shown.values, shown.valid)
     return sketch.range()

@@ -11,8 +11,9 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
 
 from leadline.data.samples import Draws, Samples, judging_loader, training_loader
 from leadline.errors import InputError
@@ -81,12 +82,13 @@ def fit(
     ]
     if options.average:
         # A horizon of a twentieth of the run: shorter runs must not drag their first weights along.
-        callbacks.append(EMAWeightAveraging(decay=min(0.9998, max(0.5, 1 - 20 / options.steps))))
+        callbacks.append(WeightAveraging(avg_fn=Towards(1 - min(0.9998, max(0.5, 1 - 20 / options.steps)))))
     precision = options.precision if options.precision != "auto" else automatic_precision(options.torch_device())
     with quiet():
         trainer = lightning.Trainer(
             accelerator=options.device,
             devices=options.devices,
+            strategy=_strategy(method, options),
             precision=precision,
             max_steps=options.steps,
             max_epochs=-1,
@@ -115,6 +117,22 @@ def fit(
         trainer.save_checkpoint(last)
 
 
+class Towards:
+    """An exponential moving average, one step: a part of the way towards the new value. Written so that what does not
+    change, such as frozen weights, stays what it is to the bit.
+
+    Args:
+        share: of the way.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, averaged: Tensor, new: Tensor, count: Tensor) -> Tensor:
+        """The new average; how many steps it is of does not matter."""
+        return averaged + self.share * (new - averaged)
+
+
 class Reseed(Callback):
     """Make whatever a step draws (pairs of pixels, dropped paths) a function of seed, step and process alone, so that a
     resumed run draws what it would have drawn."""
@@ -127,6 +145,13 @@ class Reseed(Callback):
     ) -> None:
         """Seed."""
         torch.manual_seed((self.seed * 1_000_003 + trainer.global_step) * trainer.world_size + trainer.global_rank)
+
+
+def _strategy(method: Method, options: FitOptions) -> str:
+    """Lightning's name of how several processes work together; one that does not mind if some parameters rest, where
+    the method lets them."""
+    several = options.devices not in (1, "1") and (options.devices != "auto" or torch.cuda.device_count() > 1)
+    return "ddp_find_unused_parameters_true" if several and method.rests else "auto"
 
 
 def _step_of(checkpoint: Path) -> int:

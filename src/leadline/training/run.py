@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,8 @@ def run(
     """
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     began = time.monotonic()
+    if weights := method.learned_from():
+        settings = settings | {"learned_from": weights}
     where = Run(out, settings)
     known = where.open()
     if out.is_file() and known.get("finished"):
@@ -159,6 +162,8 @@ def run(
     train, kept = holdout.split(len(frames))
     usable = set(method.usable(frames))
     train = [index for index in train if index in usable]
+    if kept and method.offsets and isinstance(frames, DataSet):
+        train = _apart(frames, train, kept, method.offsets)
     size = options.size or automatic_size(frames)
     _check_size(size)
     say(f"{len(train)} images to learn from, {len(kept)} kept apart, {size[0]}x{size[1]} (height x width)")
@@ -207,6 +212,12 @@ def run(
         say(f"pose: ATE {ate:.4g} over 5 frames, rotation off by {figures['pose rotation error']:.3g} degrees")
     say(f"{out} written: {card.architecture}, {card.kind}, {options.steps} steps, {time.monotonic() - began:.0f} s")
     return Outcome(judged, list(failures.values()))
+
+
+def _apart(frames: DataSet, train: list[int], kept: list[int], offsets: Sequence[int]) -> list[int]:
+    """Those frames to learn from whose further frames are none of those kept apart."""
+    judged = {frames.ids[index] for index in kept}
+    return [i for i in train if judged.isdisjoint(frames.neighbour(frames.ids[i], offset) for offset in offsets)]
 
 
 def _check_size(size: tuple[int, int]) -> None:
