@@ -19,7 +19,6 @@ of its own and is skipped while that is there.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -28,18 +27,23 @@ from typing import Any
 
 import numpy as np
 
-from ablation import Figures, every_run, print_table, train
+from ablation import Figures, every_run, kept, print_table, train
 from grounds import Room, Tract
+from leadline.checkpoint import Card
 from leadline.data.dataset import DataSet
 from leadline.depth import DepthMap
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
+from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.long_video import as_tensor, watch_live, watch_video
+from leadline.foundation.video_depth_anything import PublicVideoDepth
 from leadline.methods.base import StudentOptions
+from leadline.methods.clips import around
 from leadline.methods.distilled_video import DistilledVideo
 from leadline.methods.endodav import EndoDAV, Phases
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.supervised_video import SupervisedVideo
+from leadline.networks.student import Student
 from leadline.protocols.candidate import watched
 from leadline.training.options import FitOptions
 from leadline.training.rendered import Rendered
@@ -88,14 +92,19 @@ class TractVideo(Tract):
 
 
 class RoomVideo(Room):
-    """7-Scenes at 30 frames a second; clips to learn from take every third frame."""
+    """7-Scenes at 30 frames a second; clips to learn from take every third frame, and show none that is judged."""
 
     stride = 3
     rules = replace(Room.rules, alignment="median-video", scores=(), temporal=True)
 
-    def __init__(self, data: Path, size: tuple[int, int], clips: int) -> None:
+    def __init__(self, data: Path, size: tuple[int, int], clips: int, length: int) -> None:
         super().__init__(data)
         self.size, self.clips = size, clips
+        judged = {self.frames.ids[index] for index in self.parts[1]}
+        offsets = around(length, self.stride)
+        ids = self.frames.ids
+        whole = [i for i in self.parts[0] if judged.isdisjoint(self.frames.neighbour(ids[i], o) for o in offsets)]
+        self.parts = whole, self.parts[1]
 
     def before(self) -> DataSet:
         height, width = self.size
@@ -121,23 +130,30 @@ def main() -> None:
     size = SIZES[name]
     for on in options.on:
         shape, clips = size["size"], size["clips"]
-        ground = TractVideo(shape, clips) if on == "tract" else RoomVideo(options.data, shape, clips)
+        ground = TractVideo(shape, clips) if on == "tract" else RoomVideo(options.data, shape, clips, size["length"])
         bench = Bench(ground, options.network, size, options.device)
-        figures = every_run(options.out / name / on, [FROZEN, *TUNED, *INFERENCE], options.seeds, bench.figures)
+        network = Path(options.network or "vda-tiny").stem
+        figures = every_run(
+            options.out / name / network / on, [FROZEN, *TUNED, *INFERENCE], options.seeds, bench.figures
+        )
         print_table(figures, FIGURES, FROZEN, f"{name}, {on}")
 
 
 class Bench:
-    """One ground, one size; networks are kept in the temporary folder until their figures are known."""
+    """One ground, one size."""
 
     def __init__(self, ground: Video, network: str | None, size: dict[str, Any], device: str) -> None:
         self.ground, self.named, self.size, self.device = ground, network, size, device
-        self.kept = Path(tempfile.gettempdir()) / "leadline-ablate-endodav"
+        self.torch_device = self.budget(0, 1).torch_device()
 
     def figures(self, name: str, seed: int) -> Figures:
         """Tune one network, where it has to be, and judge it."""
         tuned, strategy = INFERENCE.get(name, (name, None))
-        model = load(str(self.network() if tuned == FROZEN else self.tuned(tuned, seed)))
+        model = load(str(self.network() if tuned == FROZEN else self.tuned(tuned, seed)), device=self.torch_device)
+        if isinstance(model, PublicVideoDepth):  # judged as what tuning starts from: depth, read off by the range
+            student = Student(model.network, "scale-invariant-depth", depth_range=self.ground.depth_range)
+            card = Card(model.network.architecture, str(student.kind), student.unit, self.size["size"])
+            model = LeadlineModel(student, card, model.name, self.torch_device)
         data = self.ground.judged(seed)
         candidate = watched(name, lambda images: shown(model, images, strategy), data)
         means = self.ground.rules.evaluate(candidate, data).means
@@ -147,7 +163,7 @@ class Bench:
         """What is tuned."""
         if self.named:
             return self.named
-        file = self.kept / f"before-{self.ground.name}-{self.size['base']}.safetensors"
+        file = self.kept("before", 0)
         if not file.is_file():
             student = StudentOptions("vda-tiny", depth_range=self.ground.depth_range)
             method = SupervisedVideo(student, self.size["length"], optimiser=Optimiser(lr=5e-4))
@@ -156,7 +172,7 @@ class Bench:
 
     def tuned(self, name: str, seed: int) -> Path:
         """The network with adapters of its own ground."""
-        file = self.kept / f"{name}-{self.ground.name}-{self.size['steps']}-seed{seed}.safetensors"
+        file = self.kept(name, seed)
         if not file.is_file() and name == DISTILLED:
             student = DistilledVideo(
                 str(self.tuned("+projection", seed)), StudentOptions("swift-video"), length=self.size["length"],
@@ -172,6 +188,9 @@ class Bench:
             )  # fmt: skip
             train(method, self.ground.learned(seed), self.budget(seed, self.size["steps"]), file)
         return file
+
+    def kept(self, what: str, seed: int) -> Path:
+        return kept("ablate-endodav", what, seed, self.ground.name, self.size, self.named)
 
     def budget(self, seed: int, steps: int) -> FitOptions:
         return FitOptions(steps, 0, self.size["batch"], self.size["size"], seed, device=self.device)
@@ -193,7 +212,7 @@ def shown(
 def _windows(model: DepthModel, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     left = iter(images)
     while window := list(islice(left, model.window)):
-        yield from model.watch(as_tensor(window)).numpy()
+        yield from model.watch(as_tensor(window)).cpu().numpy()
 
 
 if __name__ == "__main__":

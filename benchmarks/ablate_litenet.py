@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation import Figures, every_run, judged, print_table, train
+from ablation import Figures, every_run, judged, kept, print_table, train
 from grounds import CARDS, Ground, Room, Tract
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
@@ -95,7 +95,7 @@ class Bench:
             return load(BUNDLED)
         if self.named != SENSOR:
             return load(str(self.peers / f"{self.named}.tflite"), card=CARDS / f"{self.named}.card.yaml")
-        file = Path(tempfile.gettempdir()) / f"leadline-{self.size['steps']}-steps-sensor-seed{seed}.safetensors"
+        file = kept("ablate-litenet", SENSOR, seed, self.size)
         if not file.is_file():
             budget = replace(self.budget(seed), steps=2 * self.size["steps"])
             method = Supervised(StudentOptions("swift-lite2"), optimiser=Optimiser(lr=5e-4))

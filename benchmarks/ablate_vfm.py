@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation import Figures, every_run, judged, print_table, train
+from ablation import Figures, every_run, judged, kept, print_table, train
 from grounds import Ground, Room, Street
 from leadline.foundation import load
 from leadline.methods.base import Method, StudentOptions
@@ -94,8 +94,7 @@ class Bench:
         return {figure: result[figure] for figure in (*FIGURES, "images")}
 
     def teacher(self, name: str, seed: int) -> Path:
-        words = [name, self.ground.name, *map(str, self.shape), str(self.size["steps"]), f"seed{seed}"]
-        file = Path(tempfile.gettempdir()) / "leadline-ablate-vfm" / f"{'-'.join(words).replace(' ', '')}.safetensors"
+        file = kept("ablate-vfm", name, seed, self.ground.name, self.shape, self.size)
         if not file.is_file():
             method: Method
             if name == BASE:

@@ -6,12 +6,15 @@ cores, start the script several times with different --seeds and, at the end, on
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+import leadline
 from leadline.data.augmentation import Augmentation
 from leadline.data.dataset import DataSet
 from leadline.data.split import Holdout
@@ -41,6 +44,16 @@ def every_run(
                 write_json(file, made(name, seed))
             figures[name].append(read_json(file))
     return figures
+
+
+def kept(script: str, what: str, seed: int, *settings: object) -> Path:
+    """Where a network is kept that several runs of a script need: in the temporary folder, told apart by all of the
+    settings and by the code of leadline, so that none of them is taken for another."""
+    state = hashlib.sha256(repr(settings).encode())
+    for file in sorted(Path(leadline.__file__).parent.rglob("*.py")):
+        state.update(file.read_bytes())
+    name = f"{what.replace(' ', '-')}-seed{seed}-{state.hexdigest()[:12]}.safetensors"
+    return Path(tempfile.gettempdir()) / f"leadline-{script}" / name
 
 
 def train(method: Method, frames: DataSet, budget: FitOptions, out: Path) -> None:
