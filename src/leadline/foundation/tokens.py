@@ -19,12 +19,12 @@ class TokenCache:
 
     Args:
         folder: made when first written to; of one data set.
-        digest: of the encoder.
+        key: identifies the encoder, and what of it is kept.
         size: (height, width) of the images.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], digest: str, size: tuple[int, int]) -> None:
-        self.folder = Path(folder) / f"{digest[:16]}-{size[0]}x{size[1]}"
+    def __init__(self, folder: str | os.PathLike[str], key: str, size: tuple[int, int]) -> None:
+        self.folder = Path(folder) / f"{key}-{size[0]}x{size[1]}"
 
     def tokens(self, index: Tensor, mirrored: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
         """Features of a batch, those that are missing made and kept. All come as they are kept, rounded, whether they

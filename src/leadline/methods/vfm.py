@@ -32,7 +32,7 @@ from leadline.methods.base import StudentOptions, as_depth, comparable, unit_rat
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import MONODEPTH2, SelfSupervisionOptions
 from leadline.methods.video import VideoMethod
-from leadline.networks.aggregation import TOKENS, Aggregated
+from leadline.networks.aggregation import FUSIONS, TOKENS, Aggregated
 
 #: Of the feature maps a student imitates, and of those whose prototypes are aligned.
 STRIDES, PROTOTYPES = (4, 8, 16), 8
@@ -56,6 +56,10 @@ class Semantics:
     blocks: tuple[int, ...] = ()
     fusion: Literal["attention", "concatenation"] = "attention"
     cache: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fusion not in FUSIONS:
+            raise ConfigError(f"fusion: '{self.fusion}' is not one of {', '.join(FUSIONS)}")
 
 
 class VFMTeacher(VideoMethod):
@@ -116,7 +120,8 @@ class VFMTeacher(VideoMethod):
     ) -> Samples:
         """See :meth:`VideoMethod.samples`."""
         if self.semantics.cache and (augmentation is None or augmentation.crop == 1):
-            self.cache = TokenCache(self._folder, f"{self.encoder.digest[:16]}{self.semantics.blocks}", size)
+            key = "-".join([self.encoder.digest[:16], *map(str, self.semantics.blocks)])
+            self.cache = TokenCache(self._folder, key, size)
         return super().samples(frames, size, augmentation, seed)
 
     def licence(self) -> str:

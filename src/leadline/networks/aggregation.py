@@ -72,9 +72,8 @@ class Aggregated(DepthNetwork):
         super().__init__()
         from leadline.networks import create, has_pretrained
 
-        fusions = {"attention": CrossAttention, "concatenation": Concatenation}
-        if fusion not in fusions:
-            raise ConfigError(f"fusion: '{fusion}' is not one of {', '.join(fusions)}")
+        if fusion not in FUSIONS:
+            raise ConfigError(f"fusion: '{fusion}' is not one of {', '.join(FUSIONS)}")
         if backbone in self.variants:
             raise ConfigError(f"backbone: {backbone} is fused already")
         features = {"pretrained": pretrained} if has_pretrained(backbone) else {}
@@ -82,7 +81,7 @@ class Aggregated(DepthNetwork):
         self.stride, self.widths = self.backbone.stride, self.backbone.widths
         self.name, self.channels, self.blocks, self.digest = semantics, channels, tuple(blocks), digest
         self.levels = [self.backbone.level(stride) for stride in STRIDES]
-        self.fusions = nn.ModuleList(fusions[fusion](self.widths[level], channels) for level in self.levels)
+        self.fusions = nn.ModuleList(FUSIONS[fusion](self.widths[level], channels) for level in self.levels)
         self._semantics: SemanticSource | None = None
 
     def attach(self, semantics: SemanticSource) -> None:
@@ -187,6 +186,10 @@ class Concatenation(nn.Module):
         semantic = F.interpolate(self.semantic(tokens), features.shape[-2:], mode="bilinear")
         fused: Tensor = features + self.project(torch.cat((self.geometric(features), semantic), dim=1))
         return fused
+
+
+FUSIONS: dict[str, type[nn.Module]] = {"attention": CrossAttention, "concatenation": Concatenation}
+"""The ways to fuse, by name."""
 
 
 def _nothing(channels: int, width: int) -> nn.Conv2d:
