@@ -22,6 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from ablation import Figures, every_run, judged, print_table, train
 from grounds import Room
@@ -34,6 +36,7 @@ from leadline.methods.base import StudentOptions
 from leadline.methods.litenet import LiteNet
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import AF_SFM, MONODEPTH2, SelfSupervisionOptions
+from leadline.networks.pose import Motion, PoseNetwork
 from leadline.protocols.baseline import MeanDepth
 from leadline.protocols.candidate import asked
 from leadline.protocols.folder import FOLDER
@@ -91,6 +94,8 @@ def main() -> None:
         out = options.out / f"{options.steps}-steps" / ground.name
         figures = every_run(out, [CONSTANT, *ground.without, *ground.bases], options.seeds, bench.figures)
         print_table(figures, (*FIGURES, METRIC, ATE, ROTATION), CONSTANT, f"{ground.name}, {options.steps} steps")
+        still = bench.pose(StandingStill(), ground.bases["learned pose"].offsets[-1], 0)
+        print(f"a camera that stands still: ATE {still[ATE]:.4f}, rotation {still[ROTATION]:.4f}")
 
 
 class Bench:
@@ -117,12 +122,26 @@ class Bench:
         if model.kind.up_to == "nothing":
             metric = judged(model, ground.judged(seed), replace(ground.rules, alignment="none"))
             figures[METRIC] = metric["abs_rel"]
-        if method.pose_network is not None:
-            frames = ground.judged(seed)
-            samples = Samples(frames, ground.size)
-            pose = pose_report(method.pose_network, frames, samples, range(len(frames)), method.pose_stride)
-            figures |= {ATE: pose["pose ATE, 5 frames"], ROTATION: pose["pose rotation error"]}
-        return figures
+        return figures | (self.pose(method.pose_network, method.pose_stride, seed) if method.pose_network else {})
+
+    def pose(self, network: PoseNetwork | StandingStill, stride: int, seed: int) -> Figures:
+        """Judge a network of pose."""
+        frames = self.ground.judged(seed)
+        found = pose_report(network, frames, Samples(frames, self.ground.size), range(len(frames)), stride)  # type: ignore[arg-type]
+        return {ATE: found["pose ATE, 5 frames"], ROTATION: found["pose rotation error"]}
+
+
+class StandingStill(nn.Module):
+    """What a network of pose has to beat: it says that the camera hardly moves ahead, whatever it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = nn.Parameter(torch.full((3,), 1e-6))
+
+    def forward(self, first: Tensor, second: Tensor) -> Motion:
+        matrix = torch.eye(4).repeat(len(first), 1, 1)
+        matrix[:, 2, 3] = -self.ahead[2]
+        return Motion(torch.zeros(len(first), 3), matrix[:, :3, 3], matrix)
 
 
 def one_depth(image: np.ndarray) -> DepthMap:

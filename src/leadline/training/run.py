@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from torch import Tensor
 
@@ -115,7 +116,8 @@ class Outcome:
     """What came of a run.
 
     Args:
-        report: on the frames kept apart; None where there were none, or the run was finished before.
+        report: on the frames kept apart; None where there were none, the run was finished before, or another process
+            of it judges.
         failures: what was wrong with the images that had to be left out.
     """
 
@@ -186,6 +188,8 @@ def run(
 
     places = [frames.place(index) for index in train]
     fit(method, samples, train, plain, kept, options, where.folder, places)
+    if rank_zero_only.rank:  # of several processes the first judges and saves
+        return Outcome(None, [])
     judged = report(method, plain, train, kept) if kept and _known(method, plain, kept) else None
     figures = judged.figures() if judged else {}
     if method.pose_network is not None and isinstance(frames, DataSet):
