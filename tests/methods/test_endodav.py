@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ import leadline
 from common.commands import run
 from leadline import checkpoint
 from leadline.checkpoint import Card
+from leadline.cli.synth import synth
 from leadline.data.samples import collate
 from leadline.errors import ConfigError, InputError
 from leadline.foundation.leadline_model import LeadlineModel
@@ -289,7 +291,13 @@ def test_recipes_one_after_the_other_then_a_video(tmp_path, capsys, monkeypatch)
     card = checkpoint.read_card("tuned.safetensors")
     assert (card.architecture, card.kind, card.unit) == ("vda-tiny", "metric-depth", "mm")
     assert card.teacher["name"] == "video"
-    predictor = leadline.load("tuned.safetensors")
+    # The frozen weights were averaged with themselves and are what they were: the adapters are all there is to it.
+    base, tuned = LeadlineModel.open("video.safetensors"), LeadlineModel.open("tuned.safetensors")
+    load_adapters("tuned.adapters.safetensors", base.student.network)
+    clip = torch.rand(1, 3, 3, *SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(base.student.clip(clip)[0], tuned.student.clip(clip)[0], rtol=1e-5, atol=1e-4)
+    predictor = leadline.load("tuned.safetensors", strategy="endodav")
     frames = [np.random.default_rng(i).random((48, 64, 3), dtype=np.float32) for i in range(5)]
     answers = list(predictor.stream(frames))
     assert len(answers) == 5
@@ -297,3 +305,19 @@ def test_recipes_one_after_the_other_then_a_video(tmp_path, capsys, monkeypatch)
     assert {depth.values.shape for _, depth in answers} == {(48, 64)}
     live = list(predictor.stream(frames, live=True))
     np.testing.assert_allclose(live[0][1].values, predictor.predict(frames[0]).values, rtol=1e-4)
+
+
+def test_a_video_model_is_judged_as_video(network, tmp_path, capsys):
+    synth("tract", tmp_path / "data", frames=4, seed=3, layout="scared", scale=0.15, processes=1)
+    judge = (
+        "evaluate", "--protocol", "scared-video", "--data", tmp_path / "data", "--split", "all", "--model", network,
+        "--out", tmp_path / "report", "--strategy",
+    )  # fmt: skip
+    code, _, err = run(capsys, *judge, "endodav")
+    assert code == 0, err
+    means = json.loads((tmp_path / "report" / "result.json").read_text())[0]["means"]
+    assert means["tae"] > 0
+    assert means["tae_depthcrafter"] > 0
+    code, _, err = run(capsys, *judge, "endodaf")
+    assert code == 2
+    assert "did you mean 'endodav'" in err
