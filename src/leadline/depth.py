@@ -80,6 +80,16 @@ class Kind:
 KINDS = tuple(Kind(quantity, up_to) for quantity in get_args(Quantity) for up_to in UP_TO)
 
 
+def unit_ratio(unit: str, other: str) -> float:
+    """What a length in one metric unit is multiplied by to be in another; of units of disparity those of its inverse.
+
+    Example:
+        >>> unit_ratio("m", "mm"), unit_ratio("1/m", "cm")
+        (1000.0, 100.0)
+    """
+    return LENGTHS[unit.removeprefix("1/")] / LENGTHS[other.removeprefix("1/")]
+
+
 def check_unit(kind: Kind, unit: str) -> str:
     """``unit`` if it fits ``kind``: lengths for metric depth, 1/length for metric disparity, else ``arbitrary``.
 
@@ -182,7 +192,7 @@ class DepthMap:
         check_unit(self.kind, unit)
         if unit == self.unit:
             return self
-        factor = LENGTHS[self.unit.removeprefix("1/")] / LENGTHS[unit.removeprefix("1/")]
+        factor = unit_ratio(self.unit, unit)
         if self.kind.quantity == "disparity":
             factor = 1.0 / factor
         return replace(self, values=self.values * np.float32(factor), unit=unit)

@@ -19,7 +19,7 @@ from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples, to_device
-from leadline.depth import LENGTHS, Kind
+from leadline.depth import Kind, unit_ratio
 from leadline.errors import InputError
 from leadline.foundation.base import DepthModel
 from leadline.methods.optimiser import Optimiser
@@ -298,10 +298,10 @@ def comparable(teacher: Kind, student: Kind) -> Kind:
     return Kind("depth", "scale" if "scale" in (teacher.up_to, student.up_to) else "nothing")
 
 
-def unit_ratio(teacher: DepthModel, student: tuple[Kind, str]) -> float:
+def ratio_of_units(teacher: DepthModel, student: tuple[Kind, str]) -> float:
     """What a teacher's depth is multiplied by to be in the unit of a student (kind, unit), where both are metric; else
     1."""
     kind, unit = student
     if kind.up_to == teacher.kind.up_to == "nothing":
-        return LENGTHS[teacher.unit.removeprefix("1/")] / LENGTHS[unit.removeprefix("1/")]
+        return unit_ratio(teacher.unit, unit)
     return 1.0

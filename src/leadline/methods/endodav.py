@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,6 @@ from torch import Tensor
 
 from leadline import checkpoint
 from leadline.checkpoint import Card
-from leadline.data.augmentation import Augmentation
-from leadline.data.clips import ClipSamples
-from leadline.data.images import Images
-from leadline.data.samples import Frames, Samples
 from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
@@ -31,8 +26,8 @@ from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.licences import student_licence
 from leadline.losses.projection import projection_loss
-from leadline.methods.base import StudentOptions, unit_ratio
-from leadline.methods.clips import around, each_with_neighbours, in_order, with_neighbours
+from leadline.methods.base import StudentOptions, ratio_of_units
+from leadline.methods.clips import around, each_with_neighbours, in_order
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import AF_SFM, SelfSupervisionOptions
 from leadline.methods.video import VideoMethod
@@ -173,11 +168,6 @@ class EndoDAV(VideoMethod):
         """Of the frames of a clip."""
         return around(self.length, self.stride)
 
-    @property
-    def pose_stride(self) -> int:
-        """That of the clips."""
-        return self.stride
-
     def licence(self) -> str:
         """The terms of the network that is tuned travel with it."""
         return student_licence(self.opened.licence)
@@ -189,18 +179,6 @@ class EndoDAV(VideoMethod):
     def teacher_card(self) -> dict[str, str]:
         """The network that is tuned."""
         return self.opened.described()
-
-    def usable(self, frames: Images) -> Sequence[int]:
-        """The frames that a whole clip begins with."""
-        return with_neighbours(frames, self.offsets)
-
-    def samples(
-        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
-    ) -> Samples:
-        """Clips."""
-        assert self.base is not None
-        known = self.base.options.metric
-        return ClipSamples(frames, size, self.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
 
     def make_student(self, targets: Tensor) -> None:
         """The network with adapters; everything else of it is frozen."""
@@ -227,7 +205,7 @@ class EndoDAV(VideoMethod):
         chosen = self.student_options.depth_range
         if chosen is None or self.given_range or kind.up_to != "nothing":
             return chosen
-        ratio = unit_ratio(self.opened, (kind, unit))
+        ratio = ratio_of_units(self.opened, (kind, unit))
         return chosen[0] * ratio, chosen[1] * ratio
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

@@ -23,7 +23,7 @@ from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labelled import Labelled
 from leadline.foundation.licences import student_licence
-from leadline.methods.base import StudentOptions, as_depth, comparable, unit_ratio
+from leadline.methods.base import StudentOptions, as_depth, comparable, ratio_of_units
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import SelfSupervisionOptions
 from leadline.methods.semantic_alignment import Alignment, SemanticAlignment
@@ -139,7 +139,7 @@ class LiteNet(VideoMethod):
     @property
     def _units(self) -> float:
         """The student's unit in the teacher's, where both are metric."""
-        return unit_ratio(self.teacher, self.student_kind()) if self.teacher else 1.0
+        return ratio_of_units(self.teacher, self.student_kind()) if self.teacher else 1.0
 
     def answer(self, image: Tensor) -> Tensor:
         """In the teacher's quantity."""

@@ -28,7 +28,7 @@ from leadline.foundation.tokens import TokenCache
 from leadline.losses.category import Categories, category_divergence, prototype_alignment
 from leadline.losses.imitation import depth_imitation, feature_imitation, trust
 from leadline.losses.normalise import masked_median
-from leadline.methods.base import StudentOptions, as_depth, comparable, unit_ratio
+from leadline.methods.base import StudentOptions, as_depth, comparable, ratio_of_units
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import MONODEPTH2, SelfSupervisionOptions
 from leadline.methods.video import VideoMethod
@@ -290,7 +290,7 @@ class VFMStudent(VideoMethod):
         else:
             features = network.encode(clean)
         depth = as_depth(teacher.decode(features, (clean.shape[-2], clean.shape[-1]))[0].float(), self.teacher.kind)
-        depth = depth * unit_ratio(self.teacher, self.student_kind())
+        depth = depth * ratio_of_units(self.teacher, self.student_kind())
         return depth, {stride: features[network.level(stride)] for stride in STRIDES}, tokens
 
 
