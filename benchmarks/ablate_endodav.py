@@ -18,7 +18,6 @@ of its own and is skipped while that is there.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ablation import Figures, every_run, kept, print_table, train
+from ablation import Figures, every_run, kept, parser, print_table, train
 from grounds import Room, Tract
 from leadline.checkpoint import Card
 from leadline.data.dataset import DataSet
@@ -115,18 +114,11 @@ Video = TractVideo | RoomVideo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    scale = parser.add_mutually_exclusive_group(required=True)
-    scale.add_argument("--quick", action="store_true", help="two cores")
-    scale.add_argument("--paper", action="store_true", help="the paper's size, for a GPU")
-    parser.add_argument("--on", choices=["tract", "room"], nargs="+", default=["tract", "room"])
-    parser.add_argument("--network", help="what is tuned: a checkpoint, or a name on the hub")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "endodav")
-    options = parser.parse_args()
-    name = "quick" if options.quick else "paper"
+    known = parser(__doc__, "endodav")
+    known.add_argument("--on", choices=["tract", "room"], nargs="+", default=["tract", "room"])
+    known.add_argument("--network", help="what is tuned: a checkpoint, or a name on the hub")
+    options = known.parse_args()
+    name = options.scale
     size = SIZES[name]
     for on in options.on:
         shape, clips = size["size"], size["clips"]

@@ -16,13 +16,12 @@ skipped while that is there.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation import Figures, every_run, judged, kept, print_table, train
+from ablation import Figures, every_run, judged, kept, parser, print_table, train
 from grounds import CARDS, Ground, Room, Tract
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
@@ -54,17 +53,10 @@ BUNDLED, SENSOR = "tract-teacher", "sensor"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    scale = parser.add_mutually_exclusive_group(required=True)
-    scale.add_argument("--quick", action="store_true", help="two cores, within an hour")
-    scale.add_argument("--paper", action="store_true", help="the paper's size, for a GPU")
-    parser.add_argument("--teacher", choices=[BUNDLED, SENSOR, *_peers()], default=BUNDLED)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "litenet")
-    options = parser.parse_args()
-    name = "quick" if options.quick else "paper"
+    known = parser(__doc__, "litenet")
+    known.add_argument("--teacher", choices=[BUNDLED, SENSOR, *_peers()], default=BUNDLED)
+    options = known.parse_args()
+    name = options.scale
     size = SIZES[name]
     ground = Tract(size["size"], size["clips"]) if options.teacher == BUNDLED else Room(options.data)
     bench = Bench(ground, options.teacher, options.data / "peers", size, options.device)

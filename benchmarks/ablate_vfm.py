@@ -13,13 +13,12 @@ its figures to a file of its own and is skipped while that is there.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation import Figures, every_run, judged, kept, print_table, train
+from ablation import Figures, every_run, judged, kept, parser, print_table, train
 from grounds import Ground, Room, Street
 from leadline.foundation import load
 from leadline.methods.base import Method, StudentOptions
@@ -53,17 +52,10 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    scale = parser.add_mutually_exclusive_group(required=True)
-    scale.add_argument("--quick", action="store_true", help="two cores")
-    scale.add_argument("--paper", action="store_true", help="the paper's size, for a GPU")
-    parser.add_argument("--on", choices=["street", "room"], nargs="+", default=["street", "room"])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "vfm")
-    options = parser.parse_args()
-    name = "quick" if options.quick else "paper"
+    known = parser(__doc__, "vfm")
+    known.add_argument("--on", choices=["street", "room"], nargs="+", default=["street", "room"])
+    options = known.parse_args()
+    name = options.scale
     size = SIZES[name]
     for on in options.on:
         ground = Street(size["clips"]) if on == "street" else Room(options.data)

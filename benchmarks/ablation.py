@@ -6,6 +6,7 @@ cores, start the script several times with different --seeds and, at the end, on
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,19 @@ from leadline.training.options import FitOptions
 from leadline.training.run import run
 
 Figures = dict[str, float]
+
+
+def parser(description: str | None, results: str) -> argparse.ArgumentParser:
+    """The options that every ablation has; ``results`` names its folder."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    scale = made.add_mutually_exclusive_group(required=True)
+    scale.add_argument("--quick", dest="scale", action="store_const", const="quick", help="two cores")
+    scale.add_argument("--paper", dest="scale", action="store_const", const="paper", help="the paper's size, for a GPU")
+    made.add_argument("--data", type=Path, default=Path("../shared/data"))
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    made.add_argument("--device", default="auto")
+    made.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / results)
+    return made
 
 
 def every_run(
