@@ -23,7 +23,7 @@ from leadline.foundation.base import DepthModel
 from leadline.io.atomic import write_json
 from leadline.io.reading import read_json
 from leadline.methods.base import Method
-from leadline.protocols.candidate import asked
+from leadline.protocols.candidate import calibrated
 from leadline.protocols.protocol import Protocol
 from leadline.runtime.predictor import Predictor
 from leadline.training.options import FitOptions
@@ -77,7 +77,7 @@ def train(method: Method, frames: DataSet, budget: FitOptions, out: Path) -> Non
 
 def judged(model: DepthModel, frames: DataSet, rules: Protocol) -> Figures:
     """Mean figures of a model."""
-    return dict(rules.evaluate(asked("model", Predictor(model).predict, model.parallel), frames).means)
+    return dict(rules.evaluate(calibrated("model", Predictor(model).predict, model.parallel), frames).means)
 
 
 def print_table(

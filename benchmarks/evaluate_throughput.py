@@ -27,7 +27,7 @@ import torch
 import leadline
 from leadline.data.kitti import Kitti
 from leadline.io.images import read_image
-from leadline.protocols.candidate import Candidate, asked
+from leadline.protocols.candidate import Candidate, calibrated
 from leadline.protocols.evaluation import Evaluation
 from leadline.protocols.kitti import KITTI_EIGEN
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     predictor = leadline.load(options.model)
-    candidate = asked(predictor.model.name, predictor.predict, predictor.model.parallel)
+    candidate = calibrated(predictor.model.name, predictor.predict, predictor.model.parallel)
     rounds: dict[str, list[float]] = {}
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:

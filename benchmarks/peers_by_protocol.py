@@ -20,7 +20,7 @@ import numpy as np
 import leadline
 from leadline.data.dataset import open_dataset
 from leadline.depth import DepthMap
-from leadline.protocols.candidate import Candidate, asked
+from leadline.protocols.candidate import Candidate, asked, calibrated
 from leadline.protocols.endoscopy import SCARED_AF
 from leadline.protocols.indoor import NYU
 from leadline.protocols.kitti import KITTI_EIGEN
@@ -63,7 +63,7 @@ def main() -> None:
             specs.insert(0, f"{folder}/{name}.tflite")
         for spec in specs:
             predictor = leadline.load(spec)
-            candidates.append(asked(Path(spec).stem, predictor.predict, predictor.model.parallel))
+            candidates.append(calibrated(Path(spec).stem, predictor.predict, predictor.model.parallel))
         print(f"{'':<28}" + "".join(f"{name:>26}" for name in CASES))
         print(f"{'':<28}" + f"{'AbsRel':>18}{'delta1':>8}" * len(CASES))
         columns = [judged(candidates, options.data, case, options.out) for case in CASES]

@@ -43,6 +43,8 @@ class Card:
         data: what it was trained on, in words.
         metrics: figures with the protocol that made them.
         version: of leadline.
+        focal: focal length, in pixels of images of ``input_size``, that depth is told for; depth in the images of a
+            camera with another one is depth times the ratio. None where the camera does not matter.
     """
 
     architecture: str
@@ -57,6 +59,7 @@ class Card:
     data: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     version: str = ""
+    focal: float | None = None
 
     def __post_init__(self) -> None:
         check_unit(Kind.parse(self.kind), self.unit)

@@ -11,6 +11,7 @@ from leadline.data.dataset import DataSet
 from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
 from leadline.errors import InputError
+from leadline.frame import Frame
 from leadline.io.images import write_image
 
 SIZE = (24, 32)
@@ -86,7 +87,7 @@ class Toy(DataSet):
 def truth(data: Toy):
     """A prediction that is the truth, whatever it is asked to look at: 1 m where truth is unknown."""
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, _: Frame) -> DepthMap:
         depth = data.depth(id)
         return DepthMap(np.where(depth.valid, depth.values, 1.0), depth.kind, depth.unit)
 

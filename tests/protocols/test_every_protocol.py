@@ -13,6 +13,7 @@ from leadline.data.dataset import DataSet, open_dataset
 from leadline.data.layout import layouts
 from leadline.data.lists import FrameId
 from leadline.depth import DepthMap
+from leadline.frame import Frame
 from leadline.protocols import protocols
 from leadline.protocols.candidate import Candidate
 from leadline.protocols.protocol import Protocol
@@ -83,7 +84,7 @@ def oracle(data: DataSet, factor: float = 1.0) -> Candidate:
     """Answers with the truth of the whole image, whatever part of it is shown: metric and in a unit that nobody uses,
     or times a factor and up to scale."""
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, _: Frame) -> DepthMap:
         frame = data.load(id)
         depth = frame.depth.to_depth() if frame.depth else DepthMap(np.ones(frame.image.shape[:2]), "metric-depth", "m")
         values = np.where(depth.valid, depth.values, 1)

@@ -52,12 +52,12 @@ def test_the_share_of_all_pairs_in_the_right_order(root, kind, sign):
 
 
 def test_equal_depth_is_not_an_answer(root):
-    flat = Candidate("flat", lambda id, image: DepthMap(np.ones((10, 20)), "scale-invariant-depth"))
+    flat = Candidate("flat", lambda id, frame: DepthMap(np.ones((10, 20)), "scale-invariant-depth"))
     assert DA2K.evaluate(flat, Da2k(root)).means["accuracy"] == 0
 
 
 def test_points_outside_and_other_data_are_refused(root, tmp_path):
-    small = Candidate("small", lambda id, image: DepthMap(np.ones((5, 5)), "scale-invariant-depth"))
+    small = Candidate("small", lambda id, frame: DepthMap(np.ones((5, 5)), "scale-invariant-depth"))
     with pytest.raises(InputError, match="points outside this 5x5 image"):
         DA2K.evaluate(small, Da2k(root))
     with pytest.raises(ConfigError, match="ordered points"):

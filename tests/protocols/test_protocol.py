@@ -13,6 +13,7 @@ from leadline import align
 from leadline.data.lists import FrameId
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
+from leadline.frame import Frame
 from leadline.protocols.candidate import Candidate, made_elsewhere
 from leadline.protocols.protocol import Protocol
 from leadline.protocols.windows import BottomCentre, Pixels, Shares
@@ -29,9 +30,9 @@ def toy(tmp_path_factory) -> Toy:
 def scattered(data: Toy, kind: str = "metric-depth", factor: float = 1.0) -> Candidate:
     """Truth times random factors, other ones for every pixel and frame."""
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
         random = np.random.default_rng(data.ids.index(id))
-        values = factor * truth(data)(id, image).values * np.exp(random.normal(0.2, 0.3, SIZE))
+        values = factor * truth(data)(id, frame).values * np.exp(random.normal(0.2, 0.3, SIZE))
         return DepthMap(values, Kind.parse(kind), "m" if kind.startswith("metric") else "arbitrary")
 
     return Candidate("scattered", answer, parallel=True)
@@ -42,7 +43,7 @@ def reference(data: Toy, candidate: Candidate, rules: Protocol, rows: slice, col
     every = []
     for id in data.ids:
         g = data.depth(id).values.astype(np.float64)
-        p = candidate.answer(id, np.empty(0)).values.astype(np.float64)
+        p = candidate.answer(id, data.load(id)).values.astype(np.float64)
         inside = np.zeros(SIZE, bool)
         inside[rows, columns] = True
         pairs = [(p[y, x], g[y, x]) for y in range(SIZE[0]) for x in range(SIZE[1])
@@ -95,8 +96,8 @@ def test_the_truth_has_no_error_and_its_scale_does_not_matter_under_median_align
 def test_a_model_sees_the_view_only_and_is_judged_there(toy):
     sizes = set()
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
-        sizes.add(image.shape)
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
+        sizes.add(frame.image.shape)
         whole = toy.depth(id).values
         return DepthMap(np.maximum(whole[8:, 6:26], 0.1), "metric-depth", "m")
 
@@ -106,9 +107,9 @@ def test_a_model_sees_the_view_only_and_is_judged_there(toy):
 
 
 def test_every_video_has_one_scale_of_its_own(toy):
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
         factor = {"one": 3.0, "two": 5.0}[id.sequence]
-        return DepthMap(truth(toy)(id, image).values * factor, "scale-invariant-depth")
+        return DepthMap(truth(toy)(id, frame).values * factor, "scale-invariant-depth")
 
     rules = replace(PLAIN, alignment="median-video")
     result = rules.evaluate(Candidate("", answer), toy)
@@ -130,7 +131,7 @@ def test_who_must_not_be_asked_in_parallel_is_not(toy):
     asked, most = 0, 0
     lock = threading.Lock()
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
         nonlocal asked, most
         with lock:
             asked += 1
@@ -138,7 +139,7 @@ def test_who_must_not_be_asked_in_parallel_is_not(toy):
         time.sleep(0.01)
         with lock:
             asked -= 1
-        return truth(toy)(id, image)
+        return truth(toy)(id, frame)
 
     PLAIN.evaluate(Candidate("", answer), toy, workers=4)
     assert most == 1
@@ -153,8 +154,8 @@ def test_adjacent_frames_of_a_video_are_compared_and_never_two_videos(toy):
                                                     "two/000000 000001", "two/000001 000002"]  # fmt: skip
     assert right.means["tgm"] == 0
 
-    def shaken(id: FrameId, image: np.ndarray) -> DepthMap:
-        return DepthMap(truth(toy)(id, image).values * (1.2 if id.number % 2 else 1.0), "metric-depth", "m")
+    def shaken(id: FrameId, frame: Frame) -> DepthMap:
+        return DepthMap(truth(toy)(id, frame).values * (1.2 if id.number % 2 else 1.0), "metric-depth", "m")
 
     wrong = rules.evaluate(Candidate("", shaken), toy)
     assert wrong.means["tae"] > right.means["tae"] + 10
@@ -193,7 +194,7 @@ def test_neighbouring_cameras_are_compared_and_cameras_weigh_the_same(tmp_path):
     assert right.means["cross_view_relative"] < 0.02  # of the nearest pixel
     assert right.means["overlap_abs_rel"] == 0
 
-    def biased(id: FrameId, image: np.ndarray) -> DepthMap:
+    def biased(id: FrameId, frame: Frame) -> DepthMap:
         return DepthMap(data.depth(id).values * (1.3 if id.camera == "left" else 1.0), "metric-depth", "m")
 
     wrong = rules.evaluate(Candidate("", biased), data)
@@ -219,8 +220,8 @@ class Shiny(Toy):
 def test_reflective_pixels_have_figures_of_their_own(tmp_path):
     data = Shiny(Shiny.write(tmp_path))
 
-    def fooled(id: FrameId, image: np.ndarray) -> DepthMap:
-        values = truth(data)(id, image).values
+    def fooled(id: FrameId, frame: Frame) -> DepthMap:
+        values = truth(data)(id, frame).values
         values[12:, 10:20] *= 2
         return DepthMap(values, "metric-depth", "m")
 
@@ -246,8 +247,8 @@ def test_a_bad_frame_is_named_and_the_rest_goes_on(tmp_path):
 
 @pytest.mark.parametrize(("kind", "end"), [("metric-depth", 1e-3), ("metric-disparity", 10.0)])
 def test_pixels_without_an_answer_count_as_the_end_of_the_range(toy, kind, end):
-    def broken(id: FrameId, image: np.ndarray) -> DepthMap:
-        depth = truth(toy)(id, image)
+    def broken(id: FrameId, frame: Frame) -> DepthMap:
+        depth = truth(toy)(id, frame)
         values = depth.values.copy()
         values[5, 5] = np.nan if id.number == 1 else values[5, 5]
         depth = DepthMap(values, depth.kind, "m")
@@ -263,7 +264,7 @@ def test_pixels_without_an_answer_count_as_the_end_of_the_range(toy, kind, end):
 
 
 def test_a_model_that_answers_nothing_has_no_figures(toy):
-    nothing = Candidate("", lambda id, image: DepthMap(np.full(SIZE, np.nan), "scale-invariant-depth"))
+    nothing = Candidate("", lambda id, frame: DepthMap(np.full(SIZE, np.nan), "scale-invariant-depth"))
     result = replace(PLAIN, alignment="median").evaluate(nothing, toy)
     assert np.isnan(result.means["abs_rel"])
     assert result.means["unanswered"] == 1
@@ -317,14 +318,14 @@ def test_a_small_disparity_is_enlarged_as_disparity(toy, tmp_path):
 
 def test_the_unit_of_an_answer_counts(toy):
     for unit in ("m", "mm", "cm"):
-        answer = Candidate("", lambda id, image, unit=unit: truth(toy)(id, image).to_unit(unit))
+        answer = Candidate("", lambda id, frame, unit=unit: truth(toy)(id, frame).to_unit(unit))
         assert PLAIN.evaluate(answer, toy).means["abs_rel"] == pytest.approx(0, abs=1e-6)
-    near = Candidate("", lambda id, image: truth(toy)(id, image).to_disparity().to_unit("1/mm"))
+    near = Candidate("", lambda id, frame: truth(toy)(id, frame).to_disparity().to_unit("1/mm"))
     assert PLAIN.evaluate(near, toy).means["abs_rel"] == pytest.approx(0, abs=1e-6)
 
 
 def test_an_answer_of_another_shape_is_refused(toy):
-    wide = Candidate("", lambda id, image: DepthMap(np.ones((10, 40)), "metric-depth", "m"))
+    wide = Candidate("", lambda id, frame: DepthMap(np.ones((10, 40)), "metric-depth", "m"))
     with pytest.raises(InputError, match=r"the prediction is 40x10, which is the shape neither of the image \(32x24\)"):
         PLAIN.evaluate(wide, toy)
 
@@ -332,7 +333,7 @@ def test_an_answer_of_another_shape_is_refused(toy):
 def test_what_fails_in_a_video_leaves_nothing_behind(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def fails(id: FrameId, image: np.ndarray) -> DepthMap:
+    def fails(id: FrameId, frame: Frame) -> DepthMap:
         if id.number == 2:
             raise KeyboardInterrupt
         return DepthMap(np.ones(SIZE), "scale-invariant-depth")
@@ -349,12 +350,12 @@ def test_what_is_broken_off_stops(tmp_path):
     data = Long(Long.write(tmp_path))
     asked = []
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
         asked.append(id)
         time.sleep(0.002)
         if len(asked) == 10:
             raise KeyboardInterrupt
-        return truth(data)(id, image)
+        return truth(data)(id, frame)
 
     with pytest.raises(KeyboardInterrupt):
         PLAIN.evaluate(Candidate("", answer, parallel=True), data, workers=2)
@@ -364,7 +365,7 @@ def test_what_is_broken_off_stops(tmp_path):
 def test_a_missing_camera_does_not_take_the_others_with_it(tmp_path):
     data = Ring(Ring.write(tmp_path))
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
         if id == data.ids[1]:
             raise InputError(f"{id}: no prediction")
         return data.depth(id)
@@ -381,7 +382,7 @@ def test_a_missing_camera_does_not_take_the_others_with_it(tmp_path):
 def test_cameras_of_one_scene_are_videos_of_their_own(tmp_path):
     data = Ring(Ring.write(tmp_path))
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, frame: Frame) -> DepthMap:
         return DepthMap(data.depth(id).values * (3 if id.camera == "left" else 5), "scale-invariant-depth")
 
     result = replace(PLAIN, alignment="median-video").evaluate(Candidate("", answer), data)

@@ -109,7 +109,7 @@ def evaluate(
     from leadline.io.atomic import check_folder
     from leadline.protocols import open_protocol
     from leadline.protocols.baseline import MeanDepth
-    from leadline.protocols.candidate import asked, made_elsewhere, watched
+    from leadline.protocols.candidate import asked, calibrated, made_elsewhere, watched
     from leadline.protocols.report import write_report
 
     if not model and not predictions:
@@ -152,7 +152,7 @@ def evaluate(
         if predictor.model.remembers and (rules.temporal or rule.per == "video"):
             candidates.append(watched(name, predictor.stream, frames))
         else:
-            candidates.append(asked(name, predictor.predict, predictor.model.parallel))
+            candidates.append(calibrated(name, predictor.predict, predictor.model.parallel))
     candidates = _told_apart(candidates)
     results = [rules.evaluate(candidate, frames, threads or 0) for candidate in candidates]
     if mean is not None:

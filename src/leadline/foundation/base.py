@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from leadline.camera import Camera
 from leadline.depth import Kind
+from leadline.errors import ConfigError
 
 #: Files up to this size are hashed whole; of larger ones the ends and evenly spaced blocks are.
 WHOLE = 64 << 20
@@ -31,6 +33,8 @@ class DepthModel(ABC):
         parallel: several threads may ask at once.
         window: frames of a video it sees together.
         remembers: it sees video: what it says of a frame depends on those before, or, in a window, on those around.
+        focal: focal length, in pixels of the images the network sees, for which depth is told; depth in the images of
+            another camera is :meth:`at_focal` times that. None where depth does not depend on the camera.
         digest: identifies weights and preprocessing: two models with the same digest give the same labels.
     """
 
@@ -42,6 +46,15 @@ class DepthModel(ABC):
     parallel: bool = False
     window: int = 1
     remembers: bool = False
+    focal: float | None = None
+
+    def at_focal(self, camera: Camera) -> float:
+        """Depth in this camera's images, of one as in ``focal``: what is as large there is farther by the ratio of the
+        focal lengths (Facil et al., "CAM-Convs", CVPR 2019; 1 where ``focal`` is None)."""
+        if self.focal is None:
+            return 1.0
+        seen = self.input_size(camera.height, camera.width)[1]
+        return float(camera.fx) * seen / camera.width / self.focal
 
     @abstractmethod
     def input_size(self, height: int, width: int) -> tuple[int, int]:
@@ -58,6 +71,20 @@ class DepthModel(ABC):
             (B, h', w') float32, of the network's own output size; NaN where the network gives nothing that
             fits the kind, such as a depth that is not positive.
         """
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the network knows of images when it is about to give depth, to learn from.
+
+        Args:
+            images: (B, 3, H, W) RGB in [0, 1], of any size; no gradient.
+
+        Returns:
+            (B, C, h', w') float32, of the network's own size.
+
+        Raises:
+            ConfigError: this model gives depth only.
+        """
+        raise ConfigError(f"{self.name}: gives depth and no features to learn from")
 
     def infer_clip(self, images: Tensor) -> Tensor:
         """As :meth:`infer`, of up to ``window`` frames of one video, in order, which are seen together."""

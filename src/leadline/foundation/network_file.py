@@ -167,6 +167,7 @@ class NetworkFileModel(DepthModel):
         self.kind = Kind.parse(self.card.kind)
         self.unit = self.card.unit
         self.licence = self.card.licence
+        self.focal = self._own.focal if self._own else None
         self._path = path
         self._threads = threads
         self._session = session

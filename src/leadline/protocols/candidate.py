@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from leadline.camera import Camera
 from leadline.data.dataset import DataSet
 from leadline.data.lists import FrameId, in_videos
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
+from leadline.frame import Frame
 from leadline.io.depth_files import DEPTH_SUFFIXES
 
 Predict = Callable[[np.ndarray], DepthMap]
+PredictCalibrated = Callable[[np.ndarray, Camera | None], DepthMap]
 Watch = Callable[[Iterable[np.ndarray]], Iterator[tuple[np.ndarray, DepthMap]]]
 
 
@@ -29,26 +32,31 @@ class Candidate:
 
     Args:
         name: in tables and files.
-        answer: gives the depth map of a frame and its image (H, W, 3) in [0, 1], of the image's size.
+        answer: gives the depth map of a frame, of the size of its image; it must not look at the frame's depth.
         parallel: may be asked by several threads at once.
     """
 
     name: str
-    answer: Callable[[FrameId, np.ndarray], DepthMap]
+    answer: Callable[[FrameId, Frame], DepthMap]
     parallel: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def __call__(self, id: FrameId, image: np.ndarray) -> DepthMap:
+    def __call__(self, id: FrameId, frame: Frame) -> DepthMap:
         """The answer, one at a time unless it may be asked in parallel."""
         if self.parallel:
-            return self.answer(id, image)
+            return self.answer(id, frame)
         with self._lock:
-            return self.answer(id, image)
+            return self.answer(id, frame)
 
 
 def asked(name: str, predict: Predict, parallel: bool = False) -> Candidate:
-    """A model that only looks at the image."""
-    return Candidate(name, lambda _, image: predict(image), parallel)
+    """A model that only looks at the image (H, W, 3) in [0, 1]."""
+    return Candidate(name, lambda _, frame: predict(frame.image), parallel)
+
+
+def calibrated(name: str, predict: PredictCalibrated, parallel: bool = False) -> Candidate:
+    """A model that is told the camera, too, where it is known."""
+    return Candidate(name, lambda _, frame: predict(frame.image, frame.camera), parallel)
 
 
 def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
@@ -69,7 +77,7 @@ def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
     def file(id: FrameId) -> Path:
         return folder / f"{str(id).replace('/', '-')}.npy"
 
-    def answer(id: FrameId, _: np.ndarray) -> DepthMap:
+    def answer(id: FrameId, _: Frame) -> DepthMap:
         video = videos[id]
         if video[0] not in outcomes:
             try:
@@ -126,8 +134,7 @@ def made_elsewhere(path: Path, data: DataSet, kind: str | None = None, unit: str
         if stems[image.stem] == 1:
             yield image.stem
 
-    def answer(id: FrameId, image: np.ndarray) -> DepthMap:
-        del image
+    def answer(id: FrameId, _: Frame) -> DepthMap:
         for name in names(id):
             for suffix in DEPTH_SUFFIXES:
                 if (file := path / f"{name}{suffix}").is_file():

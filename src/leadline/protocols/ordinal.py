@@ -27,7 +27,7 @@ class OrdinalProtocol(Protocol):
         kind = None
         for index, id in enumerate(data.ids):
             try:
-                answer = candidate(id, data[index].image)
+                answer = candidate(id, data[index])
             except InputError as error:
                 failures.append(str(error))
                 continue

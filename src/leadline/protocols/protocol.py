@@ -147,7 +147,7 @@ class Protocol:
         Raises:
             InputError: it has the shape neither of the view nor of the whole image.
         """
-        answer = candidate(id, view.frame.image)
+        answer = candidate(id, view.frame)
         size, whole = (view.frame.height, view.frame.width), view.whole
         if answer.shape != size and not _alike(answer.shape, size):
             if not _alike(answer.shape, whole):

@@ -81,21 +81,26 @@ class Predictor:
         self.strategy = strategy
 
     def predict(
-        self, image: str | os.PathLike[str] | np.ndarray, path: str | os.PathLike[str] | None = None
+        self,
+        image: str | os.PathLike[str] | np.ndarray,
+        camera: Camera | None = None,
+        path: str | os.PathLike[str] | None = None,
     ) -> DepthMap:
         """The depth map of an image, at the image's size.
 
         Args:
             image: a file, or an array: (H, W, 3) RGB, uint8 or float in [0, 1].
+            camera: of the image, where it is known; else ``lens`` may know it.
             path: file an array came from, whose EXIF data may tell the focal length.
 
         Raises:
-            InputError: the file cannot be read, or the image is too small.
+            InputError: the file cannot be read, or the image is too small; or the model's depth depends on the focal
+                length and nothing tells it.
         """
         pixels = _pixels(image)
         if not isinstance(image, np.ndarray):
             path = image
-        return self._run([pixels], Path(path) if path is not None else None)[0]
+        return self._run([pixels], camera, Path(path) if path is not None else None)[0]
 
     def stream(self, images: Iterable[np.ndarray], live: bool = False) -> Generator[Seen, None, None]:
         """Each image of a video with its depth map; memory does not grow with their number.
@@ -123,16 +128,21 @@ class Predictor:
             while chunk := list(itertools.islice(same, 1 if live else self.batch)):
                 yield from zip(chunk, self._run(chunk), strict=True)
 
-    def _run(self, arrays: list[np.ndarray], path: Path | None = None) -> list[DepthMap]:
+    def _run(self, arrays: list[np.ndarray], camera: Camera | None = None, path: Path | None = None) -> list[DepthMap]:
         height, width = arrays[0].shape[:2]
         if min(height, width) < SMALLEST:
             where = f"{path}: " if path else ""
             raise InputError(f"{where}this image is {width}x{height} pixels; at least {SMALLEST}x{SMALLEST} are needed")
-        camera = self.lens.of(height, width, path)
-        return [
-            DepthMap(values, self.model.kind, self.model.unit, camera=camera)
-            for values in self.model(as_tensor(arrays)).cpu().numpy()
-        ]
+        camera = camera or self.lens.of(height, width, path)
+        answers = self.model(as_tensor(arrays)).cpu().numpy()
+        if self.model.focal is not None:
+            if camera is None:
+                raise InputError(
+                    f"{path or self.model.name}: this model's {self.model.unit} depend on the camera's focal length; "
+                    "give --intrinsics FILE or --fov DEGREES"
+                )
+            answers = answers * np.float32(self.model.at_focal(camera))
+        return [DepthMap(values, self.model.kind, self.model.unit, camera=camera) for values in answers]
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
