@@ -41,7 +41,7 @@ STUDENTS = {
 }
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
-        "teacher": "swift-lite2", "student": "swift", "semantics": Semantics(), "steps": 200, "batch": 8, "lr": 5e-4,
+        "teacher": "swift-lite2", "student": "swift", "semantics": Semantics(), "steps": 100, "batch": 8, "lr": 5e-4,
         "street": (96, 320), "clips": 60, "room": (128, 160),
     },
     "paper": {
@@ -58,7 +58,7 @@ def main() -> None:
     name = options.scale
     size = SIZES[name]
     for on in options.on:
-        ground = Street(size["clips"]) if on == "street" else Room(options.data)
+        ground = Street(size["street"], size["clips"]) if on == "street" else Room(options.data)
         bench = Bench(ground, size, size[on], options.device)
         figures = every_run(options.out / name / on, [*TEACHERS, *STUDENTS], options.seeds, bench.figures)
         print_table({key: figures[key] for key in TEACHERS}, FIGURES, BASE, f"{name}, {on}, teachers")

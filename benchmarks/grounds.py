@@ -42,24 +42,25 @@ class Tract:
 
 
 class Street:
-    """Rendered streets, other places for every seed, as a camera of KITTI's shape sees them ten times a second."""
+    """Rendered streets, other places for every seed, as a camera of KITTI's shape sees them ten times a second. Judged
+    are images of 192x640, whatever size is learned from."""
 
     name = "street"
     depth_range = (0.5, 200.0)
     base = replace(MONODEPTH2, pose="known", scales=3)
     rules = replace(FOLDER, alignment="median", min_depth=0.5, max_depth=80.0)
 
-    def __init__(self, clips: int) -> None:
-        self.clips = clips
+    def __init__(self, size: tuple[int, int], clips: int) -> None:
+        self.size, self.clips = size, clips
 
     def learned(self, seed: int) -> DataSet:
-        return self._rendered(self.clips, 1000 * seed)
+        return self._rendered(self.clips, 1000 * seed, self.size)
 
     def judged(self, seed: int) -> DataSet:
-        return self._rendered(12, 90_000 + 1000 * seed)
+        return self._rendered(12, 90_000 + 1000 * seed, (192, 640))
 
-    def _rendered(self, clips: int, seed: int) -> Rendered:
-        return Rendered("street", clips, 8, seed, rate=10.0, height=192, width=640, poses=True)
+    def _rendered(self, clips: int, seed: int, size: tuple[int, int]) -> Rendered:
+        return Rendered("street", clips, 8, seed, rate=10.0, height=size[0], width=size[1], poses=True)
 
 
 class Room:
