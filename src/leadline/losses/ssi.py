@@ -28,18 +28,26 @@ def least_squares_aligned(student: Tensor, teacher: Tensor, mask: Tensor) -> Ten
     Returns:
         (B, 1, H, W) in the teacher's unit, 0 outside the mask.
     """
+    scale, middle, wanted = least_squares(student, teacher, mask)
+    return torch.where(mask, scale * (torch.where(mask, student, 0.0) - middle) + wanted, 0.0)
+
+
+def least_squares(student: Tensor, teacher: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The a of :func:`least_squares_aligned` and the means of s and t over the mask, (B, 1, 1, 1) each: aligned is
+    ``a (s - mean s) + mean t``, also where t is not known."""
     count = mask.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
 
     def mean(values: Tensor) -> Tensor:
         return torch.where(mask, values, 0.0).sum(dim=(1, 2, 3), keepdim=True) / count
 
     student, teacher = torch.where(mask, student, 0.0), torch.where(mask, teacher, 0.0)
-    s, t = student - mean(student), teacher - mean(teacher)
+    middle, wanted = mean(student), mean(teacher)
+    s, t = student - middle, teacher - wanted
     variance, covariance = mean(s**2), mean(s * t)
     # Below this the spread of the student is rounding error of its mean.
     known = variance > (torch.finfo(student.dtype).eps * student.abs().amax(dim=(1, 2, 3), keepdim=True)) ** 2
     scale = torch.where(known, covariance / torch.where(known, variance, 1.0), 0.0)
-    return torch.where(mask, scale * s + mean(teacher), 0.0)
+    return scale, middle, wanted
 
 
 def ssi(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
