@@ -8,7 +8,9 @@ from hypothesis.extra import numpy as hnp
 
 from leadline.errors import ConfigError
 from leadline.view import (
+    BACKGROUND,
     RangeSketch,
+    birdseye,
     colour_bar,
     colourise,
     contact_sheet,
@@ -159,3 +161,45 @@ def test_colour_bar_has_near_at_the_top(quantity: str) -> None:
     assert bar[0, 0, 0] == 255
     assert bar[-1, 0, 0] == 0
     assert bar[:, 20:].max() > 200, "numbers can be seen"
+
+
+def seen_from_above(points, colours, **options):
+    options = {"reach": 20.0, "size": 200} | options
+    return birdseye(np.array(points, np.float32).reshape(-1, 3), np.array(colours, np.uint8).reshape(-1, 3), **options)
+
+
+def test_ahead_is_up_and_left_is_left_from_above() -> None:
+    red, green, blue = [255, 0, 0], [0, 255, 0], [0, 0, 255]
+    picture = seen_from_above([[15.03, 0.02, 0.0], [0.02, 15.03, 0.0], [-8.03, -3.03, 0.0]], [red, green, blue])
+    assert picture.shape == (200, 200, 3)
+    for colour, place in ((red, (24, 99)), (green, (99, 24)), (blue, (140, 115))):
+        assert picture[place].tolist() == colour
+        assert (picture == colour).all(axis=2).sum() == 1
+
+
+def test_the_highest_point_is_seen_and_what_is_above_the_window_is_not() -> None:
+    stack = [[5.05, 5.05, 1.0], [5.05, 5.05, 3.0], [5.05, 5.05, 9.0], [5.05, 5.05, 0.0]]
+    colours = [[10, 0, 0], [20, 0, 0], [30, 0, 0], [40, 0, 0]]
+    assert seen_from_above(stack, colours)[74, 74].tolist() == [20, 0, 0]
+    assert seen_from_above(stack, colours, heights=(-1, 10))[74, 74].tolist() == [30, 0, 0]
+    assert seen_from_above(stack, colours, heights=(-1, 0.5))[74, 74].tolist() == [40, 0, 0]
+
+
+def test_points_beyond_the_picture_or_unknown_change_nothing() -> None:
+    empty = seen_from_above([], [])
+    far = [[20.0, 0, 0], [0, -20.0, 0], [1e9, 0, 0], [np.nan, 0, 0], [0, 0, np.inf]]
+    assert np.array_equal(seen_from_above(far, [[255, 0, 0]] * 5), empty)
+    edge = np.nextafter(np.float32(20), np.float32(0))
+    assert (seen_from_above([[-edge, -edge, 0]], [[255, 0, 0]])[-1, -1] == [255, 0, 0]).all()
+
+
+def test_rings_lie_at_their_distances_and_a_car_in_the_middle() -> None:
+    picture = seen_from_above([], [])
+    drawn = np.flatnonzero((picture[100] != BACKGROUND).any(axis=1))
+    assert {50, 150} <= set(drawn.tolist())  # 10 m
+    box = np.argwhere((picture[60:140, 60:140] == 255).all(axis=2)) + 60
+    assert box.min(axis=0).tolist() == [81, 95]
+    assert box.max(axis=0).tolist() == [105, 104]
+    wide = seen_from_above([], [], reach=80.0)
+    assert not (wide[100, 100 - 13] != BACKGROUND).any()  # none at 10 m
+    assert (wide[100, 75] != BACKGROUND).any()

@@ -126,6 +126,11 @@ class Rig(Mapping[str, Frame]):
         return next(iter(self.frames.values())).time
 
 
+def yaw(pose: np.ndarray) -> float:
+    """Where a camera looks, by its (4, 4) camera-to-body: radians from x forward, positive to the left, within pi."""
+    return float(np.arctan2(pose[1, 2], pose[0, 2]))
+
+
 def ring(poses: Sequence[np.ndarray]) -> list[tuple[int, int]]:
     """Ordered pairs of neighbouring cameras of a rig, read from their mounts: by the yaw of their optical axes.
 
@@ -139,10 +144,10 @@ def ring(poses: Sequence[np.ndarray]) -> list[tuple[int, int]]:
     Returns:
         Pairs of indices into ``poses``, ascending; each pair in both orders.
     """
-    yaw = np.array([np.arctan2(pose[1, 2], pose[0, 2]) for pose in poses])
-    order = np.argsort(yaw, kind="stable")
+    yaws = np.array([yaw(pose) for pose in poses])
+    order = np.argsort(yaws, kind="stable")
     pairs = set()
     for a, b in zip(order.tolist(), np.roll(order, -1).tolist(), strict=True):
-        if a != b and (yaw[b] - yaw[a]) % (2 * np.pi) <= np.pi + 1e-6:
+        if a != b and (yaws[b] - yaws[a]) % (2 * np.pi) <= np.pi + 1e-6:
             pairs |= {(a, b), (b, a)}
     return sorted(pairs)

@@ -24,6 +24,9 @@ BACKGROUND = 32
 SPARSE = 0.2
 """Maps with a smaller part of valid pixels are drawn as points."""
 
+VEHICLE = (-1.0, 3.7, 0.95)
+"""Of a car seen from above, in metres: its rear and front from the middle of the rear axle, half its width."""
+
 _GAP = 4
 
 
@@ -251,6 +254,51 @@ def colour_bar(
         middle = place * (height - 1) / (count - 1)
         anchor = "lt" if place == 0 else "lb" if place == count - 1 else "lm"
         draw.text((16 + _GAP, middle), label, fill=(235, 235, 235), font=font, anchor=anchor)
+    return np.array(canvas)
+
+
+def birdseye(
+    points: NDArray[np.floating],
+    colours: NDArray[np.uint8],
+    *,
+    reach: float = 50.0,
+    heights: tuple[float, float] = (-3.0, 4.0),
+    size: int = 640,
+) -> Picture:
+    """A coloured point cloud around a vehicle from above: ahead is up, left is left.
+
+    A pixel has the colour of the highest point in it. Rings show the distance from the body's origin, every 10 m, or
+    every 20 m where the picture reaches farther than 60 m; a rectangle of a car's size shows the vehicle.
+
+    Args:
+        points: (N, 3) in metres, body axes: x forward, y left, z up, the ground at z = 0.
+        colours: uint8 (N, 3), RGB.
+        reach: from the vehicle to each side of the picture, in metres.
+        heights: lowest and highest z in metres of what is drawn: roofs and trees would hide the road.
+        size: of the picture in pixels, each way.
+
+    Returns:
+        uint8 (size, size, 3), RGB.
+    """
+    scale = size / (2 * reach)
+    low, high = heights
+    near = (np.abs(points[:, :2]) < reach).all(axis=1) & (points[:, 2] >= low) & (points[:, 2] <= high)
+    points, colours = points[near], colours[near]
+    # The pixel that contains the point; of float32 within a hair of the border, one beyond the last.
+    pixels = np.minimum((reach - points[:, :2]) * scale, size - 1).astype(np.intp)
+    upward = np.argsort(points[:, 2], kind="stable")  # of several on a pixel numpy keeps the last
+    picture = np.full((size, size, 3), BACKGROUND, np.uint8)
+    picture[pixels[upward, 0], pixels[upward, 1]] = colours[upward]
+
+    canvas = Image.fromarray(picture)
+    draw, font, middle = ImageDraw.Draw(canvas), ImageFont.load_default(12), size / 2
+    step = 10 if reach <= 60 else 20
+    for distance in range(step, int(reach) + 1, step):
+        radius = distance * scale
+        draw.ellipse([middle - radius, middle - radius, middle + radius, middle + radius], outline=(120,) * 3)
+        draw.text((middle, middle - radius), f"{distance} m", fill=(235,) * 3, font=font, anchor="mt")
+    rear, front, side = (length * scale for length in VEHICLE)
+    draw.rectangle([middle - side, middle - front, middle + side, middle - rear], outline=(255, 255, 255))
     return np.array(canvas)
 
 

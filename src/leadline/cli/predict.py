@@ -1,18 +1,28 @@
-"""leadline predict: depth of images, folders, videos, webcams."""
+"""leadline predict: depth of images, folders, videos, webcams, rigs of cameras."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leadline.cli import BUNDLED, failed, make_parser, parse
+from leadline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from leadline.data.rig_folder import Instant
+    from leadline.runtime.predictor import Predictor
+    from leadline.runtime.writing import ImageWriter
 
 
 def main(arguments: list[str]) -> int:
     """Run the command."""
     parser = make_parser("predict")
     parser.add_argument(
-        "inputs", nargs="+", help="images, folders, globs, videos, .txt lists, webcam numbers or stream URLs"
+        "inputs",
+        nargs="+",
+        help="images, folders, globs, videos, .txt lists, webcam numbers, stream URLs; folders of rigs (with rig.yaml)",
     )
     formats = "what to write: png (16-bit), npz, exr, colour (picture or video), ply (points)"
     parser.add_argument("--formats", nargs="+", default=["png", "colour"], help=formats)
@@ -36,6 +46,7 @@ def predict(
     kind: str | None = None,
     limit: int | None = None,
     strategy: str = "vda",
+    dataset: str | None = None,
 ) -> int:
     """Predict depth and write it.
 
@@ -54,43 +65,95 @@ def predict(
         colormap: of the pictures, a matplotlib name; near is warm and bright.
         card: card of a network file, where none lies beside it.
         kind: kind of a transformers model leadline does not know.
-        limit: stop a video, webcam or stream after so many frames.
+        limit: stop a video, webcam, stream or rig after so many frames of it.
         strategy: how the windows of a model that sees video follow one another: ``vda`` or ``endodav``.
+        dataset: name of a data set, such as ddad or nuscenes, whose folders the inputs are; what its cameras saw at one
+            instant is shown together, as of a rig.
 
     Returns:
-        The exit code: 1 where an input failed; the others are done all the same.
+        The exit code: 1 where an input, or a camera of a rig, failed; the others are done all the same.
     """
     import leadline
+    from leadline.data.rig_folder import is_rig
     from leadline.errors import InputError, LeadlineError
     from leadline.io.images import read_image
     from leadline.io.inputs import ImageInput, find_inputs
     from leadline.runtime.predictor import Lens
+    from leadline.runtime.rigs import check_fusable
     from leadline.runtime.writing import ImageWriter, check_formats, predict_video
 
     check_formats(formats)
     if model == BUNDLED:
         note = "learned from rendered endoscopy alone; what it says of anything else is not to be trusted"
         print(f"leadline: note: {BUNDLED} {note}", file=sys.stderr)
-    items = find_inputs(inputs)
+    folders = inputs if dataset else [spec for spec in inputs if is_rig(spec)]
+    rest = [spec for spec in inputs if spec not in folders]
+    rigs = _rigs(folders, dataset)
+    items = find_inputs(rest) if rest else []
     if intrinsics is not None and not Path(intrinsics).is_file():
         raise InputError(f"{intrinsics}: no such camera file")
     predictor = leadline.load(
         model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
     )
     predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
+    if rigs and "ply" in formats:
+        check_fusable(predictor.model.kind)
     writer = ImageWriter(Path(out), formats, colormap)
+    done, code = _predict_rigs(predictor, rigs, writer, limit)
     failures: list[str] = []
-    done = 0
     for item in items:
         try:
             if isinstance(item, ImageInput):
                 image = read_image(item.path)
-                writer.write(item.name, image, predictor.predict(image, item.path))
+                writer.write(item.name, image, predictor.predict(image, path=item.path))
                 done += 1
             else:
                 done += predict_video(predictor, item.source, item.name, writer, limit)
         except LeadlineError as error:
             failures.append(str(error))
             print(f"leadline: {error}", file=sys.stderr)
-    print(f"{done} frames of {len(items)} inputs -> {out} ({predictor.model.kind}, unit {predictor.model.unit})")
-    return failed(failures, f"{len(items)} inputs failed")
+    print(f"{done} frames of {len(inputs)} inputs -> {out} ({predictor.model.kind}, unit {predictor.model.unit})")
+    return failed(failures, f"{len(items)} inputs failed") or code
+
+
+def _rigs(folders: list[str], dataset: str | None) -> Sequence[Iterable[Instant]]:
+    """The instants of rigs in folders of one's own, or in those of a data set.
+
+    Raises:
+        ConfigError: the data set has no rigs, or what is written of two folders would lie in one.
+        InputError: a folder does not hold a rig.
+    """
+    from leadline.data.dataset import NONE, open_dataset
+    from leadline.data.images import own_name
+    from leadline.data.rig_folder import RigFolder, dataset_instants
+
+    names = [own_name(Path(folder)) for folder in folders]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"inputs: of {', '.join(folders)} two have one name; predict them to different --out")
+    if dataset is None:
+        return [RigFolder(folder) for folder in folders]
+    return [dataset_instants(open_dataset(dataset, folder, split="all", truth=NONE)) for folder in folders]
+
+
+def _predict_rigs(
+    predictor: Predictor, rigs: Sequence[Iterable[Instant]], writer: ImageWriter, limit: int | None
+) -> tuple[int, int]:
+    """How many frames were predicted, and the exit code: 1 where something was left out."""
+    import itertools
+
+    from leadline.errors import LeadlineError
+    from leadline.runtime.rigs import predict_rigs
+
+    problems: list[str] = []
+    done = 0
+
+    def report(problem: str) -> None:
+        problems.append(problem)
+        print(f"leadline: {problem}", file=sys.stderr)
+
+    for instants in rigs:
+        try:
+            done += predict_rigs(predictor, itertools.islice(instants, limit), writer, report)
+        except LeadlineError as error:
+            report(str(error))
+    return done, failed(problems, f"{done + len(problems)} frames of rigs are left out")
