@@ -153,13 +153,3 @@ def test_the_average_leaves_alone_what_does_not_change():
         averaged = towards(averaged, weight, torch.tensor(count))
     assert torch.equal(averaged, weight)
     assert torch.allclose(towards(torch.zeros(3), torch.ones(3), torch.tensor(1)), torch.full((3,), 0.001))
-
-
-def test_frames_whose_neighbours_are_judged_are_not_learned_from(tmp_path):
-    from common.toy import Toy
-    from leadline.training.run import _apart
-
-    data = Toy(Toy.write(tmp_path))  # two sequences of three frames
-    assert _apart(data, [1, 2, 3, 4, 5], [0], (-1, 1)) == [2, 3, 4, 5]
-    assert _apart(data, [1, 2, 3, 4, 5], [0], (-2, 1)) == [1, 3, 4, 5]
-    assert _apart(data, [1, 2, 3], [], (-1, 1)) == [1, 2, 3]

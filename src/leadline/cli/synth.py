@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadline.cli import make_parser, parse
 
 if TYPE_CHECKING:
-    from leadline.data.layout import Layout
-    from leadline.rig import Mount, Rig
-    from leadline.worlds import Place, World
+    from leadline.worlds import World
 
 
 def main(arguments: list[str]) -> int:
@@ -86,9 +83,11 @@ def synth(
             raise _unfit(name, f"layout {layout} has its own; --scale makes images smaller")
         if video:
             raise _unfit("video", "is for layout folder")
-        _write_layout(
-            worlds.create(world, rate=chosen.rate, **options), chosen, out, seed, clips, frames, scale, processes
-        )
+        from leadline.training.rendered_rig import write_layout
+
+        place = worlds.create(world, rate=chosen.rate, **options)
+        write_layout(place, chosen, out, range(seed, seed + clips), frames, scale, processes)
+        print(f"{out}: {clips} clips of {frames} frames of world {world} in the layout of {layout}")
 
 
 def _unfit(option: str, problem: str) -> Exception:
@@ -110,52 +109,3 @@ def _write_folder(place: World, out: Path, seeds: range, frames: int, video: boo
             write_video(out / f"{sequence}.mp4", place.rate, images)
     there = len(seeds) - made
     print(f"{made} clips of {frames} frames rendered, {there} were there: {out}, depth in {place.unit}")
-
-
-def _write_layout(
-    place: World, layout: Layout, out: Path, seed: int, clips: int, frames: int, scale: float, processes: int
-) -> None:
-    from leadline import worlds
-    from leadline.errors import InputError
-    from leadline.io.atomic import writing_folder
-
-    if clips < 1 or frames < 1:
-        raise _unfit("frames", f"{clips} clips of {frames} frames are nothing to render")
-    if seed < 0:
-        raise _unfit("seed", f"{seed} is negative; seeds are 0 and above")
-    if not 0 < scale <= 1:
-        raise _unfit("scale", f"{scale:g} is not above 0 and at most 1")
-    # The tables of a data set are about all of it: nothing is added to one that is there.
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is there already; a data set is written as a whole, give a new folder")
-    mounts = {name: replace(mount, camera=_scaled(mount, scale)) for name, mount in layout.mounts().items()}
-    with writing_folder(out) as folder:
-        work = partial(_write_clip, layout=layout, mounts=mounts, out=folder, first=seed)
-        for number, _ in enumerate(worlds.each_clip(place, range(seed, seed + clips), frames, work, processes), 1):
-            print(f"{number} of {clips} clips written", flush=True)
-        layout.finish(folder, clips)
-    print(f"{out}: {clips} clips of {frames} frames of world {place.name} in the layout of {layout.name}")
-
-
-def _scaled(mount: Mount, scale: float) -> Any:
-    camera = mount.camera
-    return camera.resize(max(16, round(camera.height * scale)), max(16, round(camera.width * scale)))
-
-
-@dataclass(frozen=True)
-class _Rigs(Sequence["Rig"]):
-    """What the cameras of a data set see on the way through a place, each instant rendered when it is asked for."""
-
-    place: Place
-    layout: Layout
-    mounts: Mapping[str, Mount]
-
-    def __len__(self) -> int:
-        return len(self.place)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.place.rig(range(len(self))[index], self.mounts, self.layout.lidar, self.layout.flow)
-
-
-def _write_clip(place: Place, layout: Layout, mounts: Mapping[str, Mount], out: Path, first: int) -> list[Path]:
-    return layout.write_clip(out, place.seed - first, _Rigs(place, layout, mounts))

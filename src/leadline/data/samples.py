@@ -55,7 +55,8 @@ class Samples(Dataset[dict[str, Any]]):
 
     An item holds ``image`` (3, H, W) RGB in [0, 1] for the student; ``clean``, the same without colour changes, for a
     teacher; ``target`` (1, H, W), NaN where unknown; ``mask`` (1, H, W) bool, pixels that may be used at all;
-    ``index``, of the frame in ``frames``; ``mirrored``, whether left and right were exchanged.
+    ``index``, of the frame in ``frames``; ``mirrored``, whether left and right were exchanged; and, where the camera is
+    known, ``focal``, its focal length (horizontal, in pixels of the tensors).
     """
 
     def __init__(
@@ -77,10 +78,17 @@ class Samples(Dataset[dict[str, Any]]):
         return chosen
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        draw, index = key[0], self.indices[key[1]]
+        return self._sample(self.indices[key[1]], key[0])
+
+    def _sample(self, index: int, draw: int) -> dict[str, Any]:
+        """The item of a frame."""
         seen, clean, mirrored = self._varied(Clip([self.frames[index]]), draw)
         images = {"image": pixels(seen[0]), "clean": pixels(clean[0])}
         return images | labels(clean[0]) | {"index": index, "mirrored": mirrored}
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Items as a batch, see :func:`collate`."""
+        return collate(items)
 
     def _varied(self, clip: Clip, draw: int) -> tuple[Clip, Clip, bool]:
         """A clip at the size asked for, all its frames changed alike; the same without colour changes; and whether it
@@ -107,14 +115,16 @@ def pixels(frame: Frame) -> Tensor:
 
 
 def labels(frame: Frame) -> dict[str, Tensor]:
-    """``target`` (1, H, W) of a frame, NaN where unknown, and ``mask`` (1, H, W) bool."""
+    """``target`` (1, H, W) of a frame, NaN where unknown, ``mask`` (1, H, W) bool, and ``focal`` where there is a
+    camera."""
     target = torch.full((1, frame.height, frame.width), torch.nan)
     if frame.depth is not None:
         target[0][torch.from_numpy(frame.depth.valid)] = torch.from_numpy(frame.depth.values[frame.depth.valid])
     mask = torch.ones(target.shape, dtype=torch.bool)
     if frame.mask is not None:
         mask &= torch.from_numpy(frame.mask)
-    return {"target": target, "mask": mask}
+    known = {"target": target, "mask": mask}
+    return known if frame.camera is None else known | {"focal": torch.tensor(float(frame.camera.fx))}
 
 
 class Draws(Sampler[list[tuple[int, int]]]):
@@ -184,7 +194,7 @@ def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[
         samples,
         batch_sampler=draws,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=samples.collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
@@ -195,7 +205,7 @@ def judging_loader(samples: Samples, indices: Sequence[int], batch: int) -> Data
     """Each of ``indices`` once, in order."""
     keys = [(0, index) for index in indices]
     batches = [keys[start : start + batch] for start in range(0, len(keys), batch)]
-    return DataLoader(samples, batch_sampler=batches, collate_fn=collate)
+    return DataLoader(samples, batch_sampler=batches, collate_fn=samples.collate)
 
 
 def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:

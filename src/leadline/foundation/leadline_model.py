@@ -15,7 +15,7 @@ from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
-from leadline.foundation.base import DepthModel, half_where_possible
+from leadline.foundation.base import DepthModel, half_where_possible, resize
 from leadline.foundation.licences import is_restricted
 from leadline.foundation.semantics import open_encoder
 from leadline.io.atomic import writing
@@ -68,6 +68,7 @@ class LeadlineModel(DepthModel):
         self.kind = Kind.parse(card.kind)
         self.unit = card.unit
         self.licence = card.licence
+        self.focal = card.focal
         self.to(device)
 
     @classmethod
@@ -163,6 +164,23 @@ class LeadlineModel(DepthModel):
     def infer(self, images: Tensor) -> Tensor:
         """(B, H, W) in the card's kind and unit."""
         return self.student(images.to(self.device))[:, 0].float()
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """The encoder's features of all strides and what the finest head sees, side by side at a quarter of the size
+        the network sees."""
+        network, seen = self.student.network, []
+        images = self.resize(images.to(self.device), self.input_size(images.shape[-2], images.shape[-1]))
+        heads = network.heads()[:1]  # a network of bins has none
+        hooks = [head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) for head in heads]
+        try:
+            features = network.encode(images)
+            network.decode(features, (images.shape[-2], images.shape[-1]))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        grid = (images.shape[-2] // 4, images.shape[-1] // 4)
+        return torch.cat([resize(each.float(), grid) for each in (*features, *seen)], dim=1)
 
     @property
     def window(self) -> int:  # type: ignore[override]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from torch import Tensor
 from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
+from leadline.data.dataset import DataSet
 from leadline.data.images import Images
+from leadline.data.lists import FrameId
 from leadline.data.samples import Frames, Samples, to_device
 from leadline.depth import Kind, unit_ratio
 from leadline.errors import InputError
@@ -63,6 +65,8 @@ class Method(lightning.LightningModule, ABC):
 
     #: Whether in some steps some of what is trained gets no gradient.
     rests = False
+    #: See :class:`leadline.checkpoint.Card`.
+    focal: float | None = None
 
     student: Student
     origin: Card | None = None
@@ -106,6 +110,11 @@ class Method(lightning.LightningModule, ABC):
     def pose_stride(self) -> int:
         """Frames of the video between those the network of pose is trained on."""
         return 1
+
+    def learned_with(self, frames: DataSet, index: int) -> Iterable[FrameId | None]:
+        """The further frames that are learned from together with a frame, by default those at ``offsets``; none of them
+        is kept apart to judge by."""
+        return (frames.neighbour(frames.ids[index], offset) for offset in self.offsets)
 
     def pictures(self) -> dict[str, Tensor]:
         """What the latest step of training saw, for looking at, by name: (B, S, 3, H, W) in [0, 1] or (B, S, H, W)

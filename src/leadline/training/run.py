@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.dataset import DataSet
 from leadline.data.images import Images
-from leadline.data.samples import Samples, collate, to_device
+from leadline.data.samples import Samples, to_device
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError
 from leadline.io.atomic import writing
@@ -164,8 +163,9 @@ def run(
     train, kept = holdout.split(len(frames))
     usable = set(method.usable(frames))
     train = [index for index in train if index in usable]
-    if kept and method.offsets and isinstance(frames, DataSet):
-        train = _apart(frames, train, kept, method.offsets)
+    if kept and isinstance(frames, DataSet):
+        judged_by = {frames.ids[index] for index in kept}
+        train = [index for index in train if judged_by.isdisjoint(method.learned_with(frames, index))]
     size = options.size or automatic_size(frames)
     _check_size(size)
     say(f"{len(train)} images to learn from, {len(kept)} kept apart, {size[0]}x{size[1]} (height x width)")
@@ -207,6 +207,7 @@ def run(
         data=data,
         metrics=figures,
         version=leadline.__version__,
+        focal=method.focal,
     )
     method.save(out, card)
     where.write(known | {"finished": True})
@@ -216,12 +217,6 @@ def run(
         say(f"pose: ATE {ate:.4g} over 5 frames, rotation off by {figures['pose rotation error']:.3g} degrees")
     say(f"{out} written: {card.architecture}, {card.kind}, {options.steps} steps, {time.monotonic() - began:.0f} s")
     return Outcome(judged, list(failures.values()))
-
-
-def _apart(frames: DataSet, train: list[int], kept: list[int], offsets: Sequence[int]) -> list[int]:
-    """Those frames to learn from whose further frames are none of those kept apart."""
-    judged = {frames.ids[index] for index in kept}
-    return [i for i in train if judged.isdisjoint(frames.neighbour(frames.ids[i], offset) for offset in offsets)]
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -242,7 +237,7 @@ def _known(method: Method, samples: Samples, kept: list[int]) -> bool:
 
 def _targets(method: Method, samples: Samples, indices: list[int]) -> Tensor:
     """(N,) known targets of a few frames, always the same."""
-    batch = collate([samples[0, index] for index in indices[:: max(1, len(indices) // 16)][:16]])
+    batch = samples.collate([samples[0, index] for index in indices[:: max(1, len(indices) // 16)][:16]])
     targets = method.targets(batch)
     return targets[torch.isfinite(targets) & batch["mask"]]
 
@@ -271,7 +266,7 @@ def seconds_per_step(
     for start in range(rounds):
         began = time.monotonic()
         keys = [(draw, train[draw % len(train)]) for draw in range(start * batch, (start + 1) * batch)]
-        step = to_device(collate([samples[key] for key in keys]), trial.device)
+        step = to_device(samples.collate([samples[key] for key in keys]), trial.device)
         optimiser.zero_grad()
         torch.stack(list(trial.parts(step).values())).sum().backward()
         optimiser.step()
