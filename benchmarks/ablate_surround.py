@@ -1,0 +1,103 @@
+"""What cross-interaction and view-relational distillation are good for, on a rendered drive with six cameras.
+
+    python benchmarks/ablate_surround.py --quick [--seeds 0 1 2]
+    python benchmarks/ablate_surround.py --paper --device cuda
+
+All students are one light network of bins that learns metric depth by simulated lidar. Plain: by that alone. Compared
+with: the teacher's depth brought to metres by lidar (aligned depth), the teacher's features (FitNets), a distribution
+around the teacher's depth (TIE-KD). The method: + cross-interaction (CKD), + view-relational (VRKD) distillation. The
+teacher knows depth up to scale; with --quick it is a larger network trained on true depth of a single camera in other
+streets, once for all seeds, with --paper Depth Anything V2 Small from the hub.
+
+Judged in streets of other seeds, metric, by the rules of DDAD (the mean of each camera, then of the six): AbsRel, RMSE
+and delta1 by lidar; whether neighbouring cameras agree (difference in m, and relative), and AbsRel where two cameras
+see the same. The last column is the mean of the ratios to plain within each seed. Every run writes its figures to a
+file of its own and is skipped while that is there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablation import Figures, every_run, judged, kept, parser, print_table, train
+from leadline.foundation import load
+from leadline.methods.base import StudentOptions
+from leadline.methods.optimiser import Optimiser
+from leadline.methods.supervised import UP_TO_SCALE, Supervised
+from leadline.methods.surround import Distillation, Surround
+from leadline.protocols.surround import DDAD
+from leadline.training.options import FitOptions
+from leadline.training.rendered import Rendered
+from leadline.training.rendered_rig import RenderedRig
+
+NOTHING = Distillation(cross=0, probability=0, relations=0)
+PLAIN = "plain"
+STUDENTS = {
+    PLAIN: NOTHING,
+    "aligned depth": replace(NOTHING, depth=0.5),
+    "FitNets": replace(NOTHING, features=0.5),
+    "TIE-KD": replace(NOTHING, explained=0.5),
+    "+ CKD": Distillation(relations=0),
+    "+ VRKD": Distillation(),
+}
+FIGURES = ("abs_rel", "rmse", "delta1", "cross_view", "cross_view_relative", "overlap_abs_rel")
+RANGE = (0.5, 200.0)
+RULES = replace(DDAD, split="all", min_depth=RANGE[0])
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {
+        "student": "swift-bins", "size": (96, 160), "scale": 0.09, "clips": 40, "steps": 150, "batch": 2, "lr": 5e-4,
+        "teacher": "swift-lite2", "teacher_steps": 400,
+    },
+    "paper": {
+        "student": "litenet-bins", "size": (384, 640), "scale": 0.35, "clips": 400, "steps": 40_000, "batch": 2,
+        "lr": 1e-4, "teacher": "depth-anything/Depth-Anything-V2-Small-hf",
+    },
+}  # fmt: skip
+
+
+def main() -> None:
+    known = parser(__doc__, "surround")
+    options = known.parse_args()
+    bench = Bench(SIZES[options.scale], options.device)
+    figures = every_run(options.out / options.scale, list(STUDENTS), options.seeds, bench.figures)
+    print_table(figures, FIGURES, PLAIN, f"{options.scale}, street, six cameras")
+
+
+class Bench:
+    """One size."""
+
+    def __init__(self, size: dict[str, Any], device: str) -> None:
+        self.size, self.device = size, device
+
+    def figures(self, name: str, seed: int) -> Figures:
+        """Train one student and judge it."""
+        size, weights = self.size, STUDENTS[name]
+        teacher = self.teacher() if weights.taught else None
+        options = StudentOptions(size["student"], depth_range=RANGE)
+        method = Surround(teacher, options, weights, Optimiser(lr=size["lr"]))
+        budget = FitOptions(size["steps"], 0, size["batch"], size["size"], seed, device=self.device)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "student.safetensors"
+            train(method, RenderedRig(size["clips"], 4, 1000 * seed, scale=size["scale"]), budget, out)
+            model = load(str(out))
+        result = judged(model, RenderedRig(12, 2, 90_000 + 1000 * seed, scale=size["scale"]), RULES)
+        return {figure: result[figure] for figure in (*FIGURES, "images")}
+
+    def teacher(self) -> str:
+        """What knows depth up to scale."""
+        size = self.size
+        if "teacher_steps" not in size:
+            return str(size["teacher"])
+        file = kept("ablate-surround", "teacher", 0, size)
+        if not file.is_file():
+            method = Supervised(StudentOptions(size["teacher"]), kind=str(UP_TO_SCALE), optimiser=Optimiser(lr=5e-4))
+            streets = Rendered("street", 60, 8, 50_000, rate=10.0, height=128, width=192)
+            train(method, streets, FitOptions(size["teacher_steps"], 0, 8, (128, 192), 0, device=self.device), file)
+        return str(file)
+
+
+if __name__ == "__main__":
+    main()
