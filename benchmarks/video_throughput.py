@@ -11,21 +11,24 @@ Give a model with windows (vda-...) and one without.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 import leadline
 from leadline.depth import DepthMap
-from leadline.foundation.long_video import as_tensor, long_video
+from leadline.foundation.long_video import as_tensor, watch_video
 from leadline.io.video import VideoReader, VideoWriter
 from leadline.runtime.predictor import Predictor
-from leadline.runtime.writing import ImageWriter, predict_video
+from leadline.runtime.writing import ImageWriter, colour_range, predict_video
 
 CORES = os.cpu_count() or 1
 
@@ -59,7 +62,7 @@ def alone(predictor: Predictor, clip: Path, frames: int) -> dict[str, float]:
     """CPU seconds a frame of each part."""
     parts: dict[str, float] = {}
 
-    def measured(part: str, work: Iterable[object], count: int) -> list[object]:
+    def measured(part: str, work: Iterable[Any], count: int) -> list[Any]:
         began = time.process_time()
         made = list(work)
         parts[part] = (time.process_time() - began) / count
@@ -71,22 +74,26 @@ def alone(predictor: Predictor, clip: Path, frames: int) -> dict[str, float]:
     if model.window > 1:
         windows = [images[start : start + model.window] for start in range(0, len(images), model.window)]
         shown = sum(map(len, windows))
-        measured("network", (model.watch(as_tensor(window)) for window in windows), shown)
+        seen, parts["network"] = [], 0.0
+        for window in windows:
+            tensor = as_tensor(window)  # belongs to what is around the network
+            began = time.process_time()
+            seen.append(model.watch(tensor).numpy())
+            parts["network"] += (time.process_time() - began) / shown
+        maps = [DepthMap(values, model.kind, model.unit) for values in np.concatenate(seen)]
         # Each frame is looked at about window / (window - 10) times.
         parts["network"] *= model.window / (model.window - 10)
-        answer = np.random.default_rng(0).random((model.window, *images[0].shape[:2]), dtype=np.float32)
-        measured("alignment", long_video(images, lambda _: answer), len(images))
-        values = answer[0]
+        answered = copy.copy(model)
+        answered.watch = lambda _: torch.from_numpy(seen[0])  # type: ignore[method-assign]
+        measured("alignment", watch_video(answered, images), len(images))
     elif model.remembers:
         maps = measured("network", (depth for _, depth in predictor.stream(images, live=True)), len(images))
-        values = maps[0].values  # type: ignore[attr-defined]
     else:
         maps = measured("network", (predictor.predict(image) for image in images), len(images))
-        values = maps[0].values  # type: ignore[attr-defined]
-    depth = DepthMap(values + 0.1, model.kind, model.unit)
+    span = colour_range(maps[::10])
     drawer = ImageWriter(Path(), [], "turbo")
     with tempfile.TemporaryDirectory() as folder:
-        pictures = (drawer.picture(image, depth, (0.0, 1.0)) for image in images)
+        pictures = (drawer.picture(*each, span) for each in zip(images, maps, strict=True))
         first = next(pictures)
         with VideoWriter(Path(folder) / "clip.mp4", 25, first.shape[:2]) as video:
             measured("drawing and encoding", (video.write(picture) for picture in pictures), len(images) - 1)

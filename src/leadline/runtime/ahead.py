@@ -1,13 +1,18 @@
-"""Work done ahead of who wants it, in a thread of its own."""
+"""Work done ahead of who wants it, in threads of its own."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
+U = TypeVar("U")
 
 #: How long, in seconds, a thread waits before it looks whether anyone still wants its work.
 PATIENCE = 0.1
@@ -64,3 +69,40 @@ def ahead(items: Iterable[T], count: int = 4) -> Generator[T, None, None]:
     finally:
         wanted.clear()
         thread.join()
+
+
+def in_parallel(function: Callable[[T], U], items: Iterable[T]) -> Generator[U, None, None]:
+    """What a function gives of each item, in order, by as many threads as torch may use, with one of them each: several
+    items at a time keep cores busier than several threads at one item.
+
+    At most two items a thread are in hand beyond what was asked for. What goes wrong, in the function or with the
+    items, is raised after the results before it.
+
+    Args:
+        function: may be called by several threads at once.
+        items: taken by who asks.
+
+    Example:
+        >>> list(in_parallel(abs, [3, -2, -1]))
+        [3, 2, 1]
+    """
+    threads = torch.get_num_threads()
+    waiting: deque[Future[U]] = deque()
+    source, error = iter(items), None
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            while error is None:
+                try:
+                    waiting.append(pool.submit(function, next(source)))
+                except BaseException as stopped:
+                    error = stopped
+                while len(waiting) > (2 * threads if error is None else 0):
+                    yield waiting.popleft().result()
+            if not isinstance(error, StopIteration):
+                raise error
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+            close: Callable[[], None] | None = getattr(items, "close", None)
+            if close is not None:
+                close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from leadline.errors import ConfigError, InputError, suggest
 from leadline.io.images import write_image
 from leadline.io.ply import write_ply
 from leadline.io.video import VideoReader, VideoWriter
-from leadline.runtime.ahead import ahead
-from leadline.runtime.predictor import Predictor
+from leadline.runtime.ahead import ahead, in_parallel
+from leadline.runtime.predictor import Predictor, Seen
 from leadline.view import RangeSketch, colourise, robust_range, side_by_side
 
 FORMATS = ("png", "npz", "exr", "colour", "ply")
 #: Frames looked at before a video is coloured, so that one range of colours holds for all of it.
-LOOK_AT = 48
+LOOK_AT = 16
 #: Frames of a live source looked at instead: what comes later cannot be known.
 LOOK_AT_LIVE = 8
 
@@ -97,20 +97,25 @@ def predict_video(
     count = 0
     with VideoReader(source) as reader, contextlib.ExitStack() as stack:
         images = _until_broken(itertools.islice(reader, limit))
-        made = predictor.stream(images, True) if reader.live else ahead(predictor.stream(ahead(images)))
+        made = predictor.stream(images, True) if reader.live else _answers(predictor, ahead(images))
         stack.callback(made.close)  # before the reader, at which its threads may be
-        answers: Iterable[tuple[np.ndarray, DepthMap]] = made
+        answers: Iterable[Seen] = made
         span = video = None
         if "colour" in writer.formats:
             if reader.live or predictor.model.remembers:  # other frames, shown apart, would be answered otherwise
                 start = list(itertools.islice(made, LOOK_AT_LIVE if reader.live else LOOK_AT))
                 span, answers = colour_range(depth for _, depth in start), itertools.chain(start, made)
             else:
-                span = colour_range(depth for _, depth in predictor.stream(spread(source, limit)))
-        for image, depth in answers:
-            frames.write_values(f"{count:06d}", image, depth)
-            if span is not None:
-                picture = writer.picture(image, depth, span)
+                span = colour_range(depth for _, depth in _answers(predictor, spread(source, limit)))
+
+        def written(numbered: tuple[int, Seen]) -> np.ndarray | None:
+            number, (image, depth) = numbered
+            frames.write_values(f"{number:06d}", image, depth)
+            return writer.picture(image, depth, span) if span is not None else None
+
+        each = map(written, enumerate(answers)) if reader.live else in_parallel(written, enumerate(answers))
+        for picture in each:
+            if picture is not None:
                 if video is None:
                     path = writer.folder / f"{name}.mp4"
                     video = stack.enter_context(VideoWriter(path, reader.fps, picture.shape[:2]))
@@ -119,6 +124,15 @@ def predict_video(
     if images.error is not None:
         raise images.error
     return count
+
+
+def _answers(predictor: Predictor, images: Iterable[np.ndarray]) -> Generator[Seen, None, None]:
+    """Each image of a video with its depth map, made ahead of who asks."""
+    model = predictor.model
+    if model.parallel and not model.remembers and predictor.batch == 1:
+        return in_parallel(lambda image: (image, predictor.predict(image)), images)
+    # A window's maps come all at once: those that wait must not keep the next window waiting.
+    return ahead(predictor.stream(images), max(4, model.window))
 
 
 def colour_range(depths: Iterable[DepthMap]) -> tuple[float, float]:
