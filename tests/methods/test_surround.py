@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,11 +21,13 @@ from leadline.data.ddad import Ddad, DdadLayout
 from leadline.data.split import Holdout
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
+from leadline.export.onnx import export_onnx
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.methods.base import StudentOptions
 from leadline.methods.surround import Distillation, Surround, lidar_error
 from leadline.networks import create
 from leadline.networks.student import Student
+from leadline.runtime.rigs import predict_rig
 from leadline.training.options import FitOptions
 from leadline.training.run import run
 
@@ -289,3 +293,32 @@ def test_trained_and_judged(root, tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     assert "cross" in told
+
+
+def test_a_student_that_looks_around_is_judged_and_predicts_by_rigs(root, data, tmp_path, capsys):
+    student = replace(STUDENT, options=STUDENT.options | {"neighbours": True})
+    method, out = Surround(network_teacher(), student), tmp_path / "rig.safetensors"
+    budget = FitOptions(steps=2, batch_size=1, size=SIZE, device="cpu", workers=0, average=False)
+    run(method, data, budget, out, {}, Holdout(0), Augmentation())
+    weights, card = checkpoint.load(out)
+    weights["attention.project.weight"] += torch.randn(
+        weights["attention.project.weight"].shape
+    )  # as if it had learned much
+    checkpoint.save(out, weights, card)
+    predictor = leadline.load(str(out))
+    rig = data.rig(range(6))
+    together = predict_rig(predictor, rig)
+    alone = {name: predictor.predict(frame.image, frame.camera) for name, frame in rig.items()}
+    assert all(np.abs(together[name].values / alone[name].values - 1).max() > 1e-4 for name in rig)
+    code, _, _ = command(
+        capsys, "evaluate", "--protocol", "ddad", "--split", "all", "--data", root, "--model", out, "--out",
+        tmp_path / "judged",
+    )  # fmt: skip
+    assert code == 0
+    rows = json.loads((tmp_path / "judged" / "result.json").read_text())[0]["images"]
+    depth, true = together["CAMERA_05"], data[1].depth
+    p, g = np.clip(depth.values, 0.1, 200)[true.valid], true.values[true.valid]
+    judged = next(row for row in rows if row["name"].endswith("CAMERA_05/000000"))
+    assert judged["abs_rel"] == pytest.approx(np.mean(np.abs(p - g) / g), rel=1e-4)
+    with pytest.raises(ConfigError, match="looks from one view"):
+        export_onnx(predictor.model, tmp_path / "x.onnx")

@@ -10,7 +10,7 @@ from common.network_tester import NetworkTester, responsive
 from leadline.errors import ConfigError
 from leadline.networks import create
 from leadline.networks.base import DepthNetwork
-from leadline.networks.binned import Binned, Binning, expected
+from leadline.networks.binned import Binned, Binning, NeighbourAttention, expected
 from leadline.networks.litenet import DilatedBlock
 from leadline.networks.student import Student
 
@@ -106,3 +106,41 @@ def test_pretrained_features_are_those_of_the_backbone():
     own = copy.deepcopy(create("swift-bins", pretrained=True)).encoder.state_dict()
     for name, value in create("swift", pretrained=True).encoder.state_dict().items():
         assert torch.equal(own[name], value), name
+
+
+def test_views_look_at_their_neighbours_and_at_no_others():
+    torch.manual_seed(0)
+    network = create("swift-bins", neighbours=True).eval()
+    views = torch.linspace(0.1, 0.9, 4)[:, None, None, None] + 0.1 * torch.rand(4, 3, 64, 96)
+    pairs = torch.tensor([(0, 1), (1, 0), (1, 2), (2, 1)])
+
+    def answer(images, pairs=pairs):
+        with torch.no_grad():
+            return network.adapted(network.encode(images), pairs)
+
+    alone = answer(views, None)
+    assert torch.equal(answer(views), alone)  # nothing of it at the start
+    torch.nn.init.normal_(network.attention.project.weight, std=3.0)
+    torch.testing.assert_close(answer(views, None), alone)  # shown alone, a view is seen alone
+    before = answer(views)
+
+    def moved(one, other):
+        return ((one - other).flatten(1).abs().amax(1) > 1e-5).tolist()
+
+    assert moved(before, alone) == [True, True, True, False]
+    other = views.clone()
+    other[2] = 1 - views[2]
+    assert moved(answer(other), before) == [False, True, True, False]  # 0 has 2 for a neighbour's neighbour
+
+
+def test_what_a_view_gathers_is_the_mean_over_its_neighbours():
+    torch.manual_seed(0)
+    attention = NeighbourAttention(8)
+    torch.nn.init.normal_(attention.project.weight)
+    x = torch.randn(3, 8, 2, 3)
+    with torch.no_grad():
+        both = attention(x, torch.tensor([(0, 1), (0, 2)]))
+        one, other = (attention(x, torch.tensor([pair])) for pair in ((0, 1), (0, 2)))
+        torch.testing.assert_close(both[0], (one[0] + other[0]) / 2)
+        assert torch.equal(both[1:], x[1:])
+        assert torch.equal(attention(x, torch.empty(0, 2, dtype=torch.long)), x)

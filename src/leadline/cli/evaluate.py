@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,9 @@ def evaluate(
     from leadline.io.atomic import check_folder
     from leadline.protocols import open_protocol
     from leadline.protocols.baseline import MeanDepth
-    from leadline.protocols.candidate import asked, calibrated, made_elsewhere, watched
+    from leadline.protocols.candidate import asked, calibrated, made_elsewhere, surrounded, watched
     from leadline.protocols.report import write_report
+    from leadline.runtime.rigs import predict_rig
 
     if not model and not predictions:
         raise ConfigError("model: name a model with --model, or a folder of predictions with --predictions")
@@ -151,6 +153,8 @@ def evaluate(
         name, rule = predictor.model.name, rules.rule(predictor.model.kind)
         if predictor.model.remembers and (rules.temporal or rule.per == "video"):
             candidates.append(watched(name, predictor.stream, frames))
+        elif predictor.model.looks_around:
+            candidates.append(surrounded(name, partial(predict_rig, predictor), frames))
         else:
             candidates.append(calibrated(name, predictor.predict, predictor.model.parallel))
     candidates = _told_apart(candidates)

@@ -32,7 +32,7 @@ def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
     Raises:
         ParityError: the file computed something else; it is not kept.
         ConfigError: the packages for exporting are not installed; or the model is a teacher that needs a foundation
-            model beside it, or sees video.
+            model beside it, or sees video or rigs.
     """
     if isinstance(model.student.network, Aggregated):
         raise ConfigError(
@@ -43,6 +43,11 @@ def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
         raise ConfigError(
             f"{model.name}: sees video, and an exported graph would see single images and remember nothing; "
             "it predicts with --runtime torch"
+        )
+    if model.looks_around:
+        raise ConfigError(
+            f"{model.name}: looks from one view of a rig at its neighbours, and an exported graph would see single "
+            "images; it predicts with --runtime torch"
         )
     try:
         import onnx

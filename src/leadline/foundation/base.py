@@ -33,6 +33,7 @@ class DepthModel(ABC):
         parallel: several threads may ask at once.
         window: frames of a video it sees together.
         remembers: it sees video: what it says of a frame depends on those before, or, in a window, on those around.
+        looks_around: it sees rigs: what it says of a view depends on the views beside it.
         focal: focal length, in pixels of the images the network sees, for which depth is told; depth in the images of
             another camera is :meth:`at_focal` times that. None where depth does not depend on the camera.
         digest: identifies weights and preprocessing: two models with the same digest give the same labels.
@@ -46,6 +47,7 @@ class DepthModel(ABC):
     parallel: bool = False
     window: int = 1
     remembers: bool = False
+    looks_around: bool = False
     focal: float | None = None
 
     def at_focal(self, camera: Camera) -> float:
@@ -102,6 +104,10 @@ class DepthModel(ABC):
         """
         raise NotImplementedError(f"{self.name} sees single images")
 
+    def infer_rig(self, images: Tensor, pairs: Tensor) -> Tensor:
+        """As :meth:`infer`, of all views of a rig; ``pairs`` (P, 2) says who neighbours whom."""
+        raise NotImplementedError(f"{self.name} sees single images")
+
     def described(self) -> dict[str, str]:
         """Name, licence and kind, for the card of a student."""
         return {"name": self.name, "licence": self.licence, "kind": str(self.kind)}
@@ -130,6 +136,11 @@ class DepthModel(ABC):
     def watch(self, images: Tensor) -> Tensor:
         """The same of frames of one video, in order, at most ``window``; see :meth:`infer_clip`."""
         return self._at_its_size(images, self.infer_clip)
+
+    @torch.no_grad()
+    def look_around(self, images: Tensor, pairs: Tensor) -> Tensor:
+        """The same of all views of a rig; see :meth:`infer_rig`."""
+        return self._at_its_size(images, lambda seen: self.infer_rig(seen, pairs))
 
     @torch.no_grad()
     def watch_next(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:

@@ -21,6 +21,7 @@ from leadline.foundation.semantics import open_encoder
 from leadline.io.atomic import writing
 from leadline.networks.aggregation import Aggregated
 from leadline.networks.base import VideoNetwork
+from leadline.networks.binned import Binned
 from leadline.networks.student import Student
 
 
@@ -192,6 +193,16 @@ class LeadlineModel(DepthModel):
     def remembers(self) -> bool:  # type: ignore[override]
         """Whether it sees video."""
         return isinstance(self.student.network, VideoNetwork)
+
+    @property
+    def looks_around(self) -> bool:  # type: ignore[override]
+        """Whether its network looks from one view of a rig at its neighbours."""
+        return isinstance(self.student.network, Binned) and self.student.network.attention is not None
+
+    @torch.inference_mode()
+    def infer_rig(self, images: Tensor, pairs: Tensor) -> Tensor:
+        """(N, H, W) of all views of a rig."""
+        return self.student.surrounding(images.to(self.device), pairs.to(self.device))[:, 0].float()
 
     @torch.inference_mode()
     def infer_clip(self, images: Tensor) -> Tensor:

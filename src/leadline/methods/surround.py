@@ -218,7 +218,7 @@ class Surround(Method):
         def error(logits: Tensor, centres: Tensor) -> Tensor:
             return lidar_error(network.full(expected(logits, centres), size), target, mask)
 
-        own = network.adapted(network.encode(image))
+        own = network.adapted(network.encode(image), batch["pairs"])
         student = network.binning(own)
         parts = {"lidar": error(*student)}
         if weights.chamfer:

@@ -26,6 +26,8 @@ from leadline.networks.swift import ConvBN, Level
 STRIDE = 4
 #: Channels of the decoder at 1/4, 1/8, 1/16 and 1/32.
 WIDTHS = (48, 64, 96, 128)
+#: Of the attention between views.
+HEADS = 4
 #: Added to every bin's width before they are made to sum to 1, so that none vanishes.
 LEAST = 0.1
 
@@ -83,6 +85,50 @@ class Binning(nn.Module):
         return Bins(logits, (depth[:, 1:] + depth[:, :-1]) / 2)
 
 
+class NeighbourAttention(nn.Module):
+    """Views look at their neighbours on the ring::
+
+        x_a + P(mean over neighbours b of softmax(Q(x_a) K(x_b)^T / sqrt(d)) V(x_b))
+
+    with P zero at the start (our choice; the paper's students see each camera alone).
+
+    Args:
+        width: channels of the features; a multiple of ``HEADS``.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(width, width, 1)
+        self.key_value = nn.Conv2d(width, 2 * width, 1)
+        self.project = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, pairs: Tensor) -> Tensor:
+        """Features (N, C, h, w) of all views, each with what its neighbours know.
+
+        Args:
+            features: of all views.
+            pairs: (P, 2), who looks at whom; a view that looks at none stays what it is.
+        """
+        if not len(pairs):
+            return features
+        looking, seen = pairs.unbind(1)
+        key, value = self.key_value(features).chunk(2, dim=1)
+        query, key, value = (_heads(x) for x in (self.query(features), key, value))
+        found = F.scaled_dot_product_attention(query[looking], key[seen], value[seen])
+        found = found.transpose(2, 3).flatten(1, 2).unflatten(2, features.shape[-2:])
+        known = torch.zeros_like(features).index_add(0, looking, found.to(features.dtype))
+        count = torch.bincount(looking, minlength=len(features))[:, None, None, None]
+        gathered: Tensor = self.project(known / count.clamp(min=1))
+        return features + torch.where(count > 0, gathered, 0.0)
+
+
+def _heads(x: Tensor) -> Tensor:
+    """(N, C, h, w) to (N, HEADS, h w, C / HEADS)."""
+    return x.flatten(2).unflatten(1, (HEADS, -1)).transpose(2, 3)
+
+
 class Binned(DepthNetwork):
     """An encoder of another network, a light decoder up to a quarter of the image's size, and bins.
 
@@ -95,6 +141,7 @@ class Binned(DepthNetwork):
         bins: how many.
         width: channels of the features that are binned.
         ratio: of the farthest depth to the nearest.
+        neighbours: views of a rig look at their neighbours, at the coarsest features; one that is shown alone does not.
 
     Raises:
         ConfigError: there are fewer than two bins, the ratio is not above 1, or there is no such backbone.
@@ -112,6 +159,7 @@ class Binned(DepthNetwork):
         bins: int = 64,
         width: int = 128,
         ratio: float = 400.0,
+        neighbours: bool = False,
     ) -> None:
         super().__init__()
         if bins < 2 or ratio <= 1:
@@ -128,6 +176,7 @@ class Binned(DepthNetwork):
         self.context = ConvBN(used[-1], own[-1], 1, relu=True)
         levels = zip(own[1:], used[:-1], own[:-1], strict=True)
         self.levels = nn.ModuleList(Level(below, skip, out) for below, skip, out in levels)
+        self.attention = NeighbourAttention(own[-1]) if neighbours else None
         self.adapter = nn.Conv2d(own[0], width, 1)
         self.binning = Binning(width, bins, ratio)
 
@@ -140,10 +189,13 @@ class Binned(DepthNetwork):
         )
         return features
 
-    def adapted(self, features: Sequence[Tensor]) -> Tensor:
-        """(B, width, H / 4, W / 4) what is binned, of what ``encode`` gave."""
+    def adapted(self, features: Sequence[Tensor], pairs: Tensor | None = None) -> Tensor:
+        """(B, width, H / 4, W / 4) what is binned, of what ``encode`` gave; of views of rigs with ``pairs`` (P, 2), who
+        neighbours whom among them."""
         *skips, x = features[self._first :]
         x = self.context(x)
+        if self.attention is not None and pairs is not None:
+            x = self.attention(x, pairs)
         for level, skip in zip(reversed(self.levels), reversed(skips), strict=True):
             x = level(x, skip)
         adapted: Tensor = self.adapter(x)
@@ -155,9 +207,11 @@ class Binned(DepthNetwork):
         x = F.interpolate(mean, scale_factor=float(STRIDE), mode="bilinear")
         return F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2]))
 
-    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
-        """Disparity (B, 1, H, W) in (0, 1); in training a list of this one map."""
-        disparity = self.disparity(self.full(self.binning(self.adapted(features)).mean(), size))
+    def decode(
+        self, features: Sequence[Tensor], size: tuple[int, int], pairs: Tensor | None = None
+    ) -> Tensor | list[Tensor]:
+        """Disparity (B, 1, H, W) in (0, 1); in training a list of this one map. ``pairs`` as for :meth:`adapted`."""
+        disparity = self.disparity(self.full(self.binning(self.adapted(features, pairs)).mean(), size))
         return [disparity] if self.training else disparity
 
     def disparity(self, depth: Tensor) -> Tensor:

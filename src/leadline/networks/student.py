@@ -14,6 +14,7 @@ from leadline.depth import ARBITRARY, Kind, check_unit
 from leadline.errors import ConfigError, InputError
 from leadline.networks import create
 from leadline.networks.base import DepthNetwork, VideoNetwork
+from leadline.networks.binned import Binned
 
 
 class Student(nn.Module):
@@ -87,6 +88,18 @@ class Student(nn.Module):
         features = self.network.encode(images.flatten(0, 1))
         outputs = self.network.decode(features, (images.shape[-2], images.shape[-1]), images.shape[1])
         return [self._express(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
+
+    def surrounding(self, images: Tensor, pairs: Tensor) -> Tensor:
+        """Of all views (N, 3, H, W) of rigs, whose network looks from one at its neighbours: (N, 1, H, W).
+
+        Args:
+            images: of all views.
+            pairs: (P, 2), who neighbours whom.
+        """
+        if not isinstance(self.network, Binned):
+            raise ConfigError(f"{self.network.architecture}: sees single images, no rigs")
+        output = self.network.decode(self.network.encode(images), (images.shape[-2], images.shape[-1]), pairs)
+        return self._express(output[0] if isinstance(output, list) else output)
 
     def following(self, image: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         """Of the next frame (B, 3, H, W) of a live video, see :meth:`VideoNetwork.following`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.io.depth_files import DEPTH_SUFFIXES
+from leadline.rig import Rig
 
+#: Instants of rigs whose answers are kept: frames of so many may be judged at a time.
+AT_ONCE = 16
 Predict = Callable[[np.ndarray], DepthMap]
 PredictCalibrated = Callable[[np.ndarray, Camera | None], DepthMap]
 Watch = Callable[[Iterable[np.ndarray]], Iterator[tuple[np.ndarray, DepthMap]]]
@@ -102,6 +106,24 @@ def watched(name: str, watch: Watch, data: DataSet) -> Candidate:
 
     weakref.finalize(answer, shutil.rmtree, folder, ignore_errors=True)
     return Candidate(name, answer)
+
+
+def surrounded(name: str, look: Callable[[Rig], Mapping[str, DepthMap]], data: DataSet) -> Candidate:
+    """A model that sees rigs: what all cameras saw at an instant is shown to it together, when the first of them is
+    asked about.
+
+    Args:
+        name: in tables and files.
+        look: gives the depth map of every camera of a rig, by its name.
+        data: what is judged.
+    """
+    instants = {data.ids[index]: tuple(instant) for instant in data.instants() for index in instant}
+
+    @functools.lru_cache(maxsize=AT_ONCE)
+    def seen(instant: tuple[int, ...]) -> Mapping[str, DepthMap]:
+        return look(data.rig(instant))
+
+    return Candidate(name, lambda id, _: seen(instants[id])[id.camera])
 
 
 def made_elsewhere(path: Path, data: DataSet, kind: str | None = None, unit: str = "arbitrary") -> Candidate:

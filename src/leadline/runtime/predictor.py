@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from leadline.camera import Camera, Pinhole
 from leadline.depth import DepthMap
@@ -102,6 +103,26 @@ class Predictor:
             path = image
         return self._run([pixels], camera, Path(path) if path is not None else None)[0]
 
+    def look_around(
+        self, images: Sequence[np.ndarray], cameras: Sequence[Camera | None], pairs: Sequence[tuple[int, int]]
+    ) -> list[DepthMap]:
+        """The depth map of every view of a rig, at its image's size, from a model that looks around.
+
+        Args:
+            images: (H, W, 3) RGB, uint8 or float in [0, 1].
+            cameras: of the images, where they are known.
+            pairs: who neighbours whom, see :func:`leadline.rig.ring`.
+
+        Raises:
+            InputError: as :meth:`predict`; or the views are of several sizes.
+        """
+        pixels = [_pixels(image) for image in images]
+        if len({image.shape for image in pixels}) > 1:
+            raise InputError(f"{self.model.name}: looks at all views of a rig together, which needs images of one size")
+        answers = self.model.look_around(as_tensor(pixels), torch.tensor(pairs, dtype=torch.long).reshape(-1, 2))
+        known = [camera or self.lens.of(*answers.shape[1:]) for camera in cameras]
+        return [self._map(values, camera) for values, camera in zip(answers.cpu().numpy(), known, strict=True)]
+
     def stream(self, images: Iterable[np.ndarray], live: bool = False) -> Generator[Seen, None, None]:
         """Each image of a video with its depth map; memory does not grow with their number.
 
@@ -134,15 +155,18 @@ class Predictor:
             where = f"{path}: " if path else ""
             raise InputError(f"{where}this image is {width}x{height} pixels; at least {SMALLEST}x{SMALLEST} are needed")
         camera = camera or self.lens.of(height, width, path)
-        answers = self.model(as_tensor(arrays)).cpu().numpy()
+        return [self._map(values, camera, path) for values in self.model(as_tensor(arrays)).cpu().numpy()]
+
+    def _map(self, values: np.ndarray, camera: Camera | None, path: Path | None = None) -> DepthMap:
+        """What the model said of an image of this camera."""
         if self.model.focal is not None:
             if camera is None:
                 raise InputError(
                     f"{path or self.model.name}: this model's {self.model.unit} depend on the camera's focal length; "
                     "give --intrinsics FILE or --fov DEGREES"
                 )
-            answers = answers * np.float32(self.model.at_focal(camera))
-        return [DepthMap(values, self.model.kind, self.model.unit, camera=camera) for values in answers]
+            values = values * np.float32(self.model.at_focal(camera))
+        return DepthMap(values, self.model.kind, self.model.unit, camera=camera)
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:

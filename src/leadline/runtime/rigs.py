@@ -14,7 +14,7 @@ from leadline.frame import Frame
 from leadline.geometry.poses import relative, transform
 from leadline.io.images import write_image
 from leadline.io.ply import write_ply
-from leadline.rig import Rig, yaw
+from leadline.rig import Rig, ring, yaw
 from leadline.runtime.predictor import Predictor
 from leadline.runtime.writing import ImageWriter, colour_range, in_colour
 from leadline.view import Picture, birdseye, colourise, contact_sheet, side_by_side
@@ -32,8 +32,13 @@ def predict_rig(predictor: Predictor, rig: Rig) -> dict[str, DepthMap]:
     """The depth map of every camera, with its camera, at the size of its image.
 
     Raises:
-        InputError: the model cannot answer to an image; the message names the camera.
+        InputError: the model cannot answer to an image; the message names the camera, unless it sees all together.
     """
+    if predictor.model.looks_around:
+        images, cameras = zip(*((frame.image, frame.camera) for frame in rig.values()), strict=True)
+        placed = mounts(rig)
+        pairs = ring(list(placed.values())) if placed else []
+        return dict(zip(rig, predictor.look_around(images, cameras, pairs), strict=True))
     depths = {}
     for name, frame in rig.items():
         try:
