@@ -64,13 +64,13 @@ INFERENCE = {
 }
 FIGURES = ("abs_rel", "delta1", "tae", "tae_depthcrafter")
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"base": 700, "steps": 100, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 40},
+    "quick": {"base": 500, "steps": 70, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 40},
     "paper": {"base": 20_000, "steps": 20_000, "batch": 1, "length": 16, "size": (256, 320), "lr": 1e-4, "clips": 640},
 }
 
 
 class TractVideo(Tract):
-    """Rendered tubes, fifteen frames a second; judged are four videos of 70 frames."""
+    """Rendered tubes, fifteen frames a second; judged are four videos of 54 frames."""
 
     stride = 1
     rules = replace(Tract.rules, alignment="median-video", scores=(), temporal=True)
@@ -79,7 +79,7 @@ class TractVideo(Tract):
         return self._video(self.clips, 14, 1000 * seed)
 
     def judged(self, seed: int) -> DataSet:
-        return self._video(4, 70, 90_000 + 1000 * seed)
+        return self._video(4, 54, 90_000 + 1000 * seed)
 
     def before(self) -> DataSet:
         """What the small network is first trained on."""
