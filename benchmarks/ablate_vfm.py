@@ -41,7 +41,7 @@ STUDENTS = {
 }
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
-        "teacher": "swift-lite2", "student": "swift", "semantics": Semantics(), "steps": 100, "batch": 8, "lr": 5e-4,
+        "teacher": "swift-lite2", "student": "swift", "semantics": Semantics(), "steps": 160, "batch": 4, "lr": 2e-3,
         "street": (96, 320), "clips": 60, "room": (128, 160),
     },
     "paper": {

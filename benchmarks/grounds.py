@@ -46,9 +46,9 @@ class Street:
     are images of 192x640, whatever size is learned from."""
 
     name = "street"
-    depth_range = (0.5, 200.0)
+    depth_range = (1.0, 120.0)
     base = replace(MONODEPTH2, pose="known", scales=3)
-    rules = replace(FOLDER, alignment="median", min_depth=0.5, max_depth=80.0)
+    rules = replace(FOLDER, alignment="median", min_depth=1.0, max_depth=80.0)
 
     def __init__(self, size: tuple[int, int], clips: int) -> None:
         self.size, self.clips = size, clips
