@@ -81,7 +81,7 @@ def test_what_a_batch_holds(walls):
     assert {key: tuple(value.shape) for key, value in batch.items() if key != "camera"} == {
         "image": (2, 3, 24, 32), "clean": (2, 3, 24, 32), "target": (2, 1, 24, 32), "mask": (2, 1, 24, 32),
         "sources": (2, 2, 3, 24, 32), "clean_sources": (2, 2, 3, 24, 32), "motions": (2, 2, 4, 4), "index": (2,),
-            "mirrored": (2,), "source_masks": (2, 2, 1, 24, 32),
+        "mirrored": (2,), "source_masks": (2, 2, 1, 24, 32), "focal": (2,),
     }  # fmt: skip
     assert batch["index"].tolist() == [1, 2]
     assert torch.equal(batch["clean_sources"][0, 0], batch["clean"][1]), "sources come in the order of the offsets"

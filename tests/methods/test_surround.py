@@ -126,7 +126,7 @@ def test_equal_features_leave_no_divergence(data, tmp_path):
     batch = ready(method, data, tmp_path)
     network = method.student.network
     same = torch.randn(len(batch["image"]), 32, 16, 24)
-    network.adapted = lambda features: same  # type: ignore[method-assign]
+    network.adapted = lambda features, pairs=None: same  # type: ignore[method-assign]
     method.adapter = torch.nn.Identity()
     method._features = lambda image, grid: same  # type: ignore[method-assign]
     parts = method.parts(batch)

@@ -11,7 +11,7 @@ from scipy.ndimage import maximum_filter
 
 from leadline.errors import ConfigError
 from leadline.metrics.depth import abs_rel, delta
-from leadline.metrics.regions import in_region, near_borders, textureless
+from leadline.metrics.regions import in_region, near_borders, textureless, thin
 from leadline.protocols.evaluation import SCORES
 
 #: Of a plane's disparity from pixel to pixel, where it is 1 at the nearest one.
@@ -262,3 +262,88 @@ def test_scores_see_what_goes_wrong_in_their_region_only():
 def test_scores_are_nan_where_there_is_no_such_region():
     gt = np.full((40, 50), 3.0)
     assert all(math.isnan(value) for value in scores(gt, gt, np.random.default_rng(0).random(gt.shape)).values())
+
+
+def slender(gt: np.ndarray, mask: np.ndarray | None = None, width: int = 5) -> np.ndarray:
+    mask = np.ones(gt.shape, bool) if mask is None else mask
+    return thin(torch.from_numpy(gt), torch.from_numpy(mask), width).numpy()
+
+
+def squares(gt: np.ndarray, mask: np.ndarray, width: int) -> np.ndarray:
+    """The definition square by square."""
+    height, columns = gt.shape
+    fits = np.zeros(gt.shape, bool)
+    for y, x in np.ndindex(gt.shape):
+        for top in range(y - width + 1, y + 1):
+            for left in range(x - width + 1, x + 1):
+                rows = slice(max(top, 0), min(top + width, height))
+                across = slice(max(left, 0), min(left + width, columns))
+                farthest = gt[rows, across][mask[rows, across]].max(initial=0)
+                fits[y, x] |= farthest < 1.1 * gt[y, x]
+    return mask & ~fits
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_thin_things_agree_with_the_definition(width):
+    rng = np.random.default_rng(1)
+    gt = np.full((20, 26), 5.0) * np.exp(rng.normal(0, 0.02, (20, 26)))
+    gt[3:17, 4:6] = 2.0
+    gt[8, 10:24] = 3.0
+    gt[12:18, 15:21] = 2.5
+    mask = rng.random(gt.shape) < 0.95
+    expected = squares(gt, mask, width)
+    assert 0 < expected.mean() < 0.3
+    gt[~mask] = np.nan
+    np.testing.assert_array_equal(slender(gt, mask, width), expected)
+
+
+@pytest.mark.parametrize("width", [3, 5, 8])
+@pytest.mark.parametrize("across", [1, 2, 3, 4, 5, 7, 8])
+def test_a_bar_is_thin_if_it_is_narrower_than_the_square(across, width):
+    gt = np.full((40, 60), 4.0)
+    gt[5:35, 20 : 20 + across] = 2.0
+    for each in (gt, gt.T.copy()):
+        np.testing.assert_array_equal(
+            slender(each, None, width), (each == 2) if across < width else np.zeros_like(each)
+        )
+
+
+def test_a_box_a_hole_and_a_step_too_small_are_not_thin():
+    assert not slender(box()[0]).any()
+    assert not slender(np.where(box()[0] == 10, 30.0, 20.0)).any()
+    gt = np.full((30, 30), 4.0)
+    gt[:, 10:12] = 3.7
+    assert not slender(gt).any()
+    gt[:, 10:12] = 3.6
+    assert slender(gt).any()
+
+
+def test_what_is_unknown_makes_nothing_thin():
+    gt = np.full((30, 30), 4.0)
+    gt[:, 10:12] = 2.0
+    mask = np.ones(gt.shape, bool)
+    mask[:, 12:] = False
+    assert not slender(gt, mask).any()
+    cut = np.full((30, 30), 4.0)
+    cut[:, :2] = 2.0  # it may go on outside the image
+    assert not slender(cut).any()
+
+
+@given(slopes, slopes)
+def test_a_slanted_plane_is_not_thin(slant, tilt):
+    assert not slender(*seen(disparity(slant, tilt))).any()
+
+
+def test_a_square_of_one_pixel_is_refused():
+    with pytest.raises(ConfigError, match="width: 1 pixels"):
+        slender(np.ones((4, 4)), None, 1)
+
+
+def test_thin_things_have_scores():
+    gt = torch.full((40, 60), 4.0)
+    gt[5:35, 20:22] = 2.0
+    mask, image = gt > 0, torch.zeros(40, 60, 3)
+    wrong = torch.where(gt == 2, 3.0, gt)
+    assert float(SCORES["abs_rel_thin"](wrong, gt, image, mask)) == pytest.approx(0.5)
+    assert float(SCORES["delta1_thin"](wrong, gt, image, mask)) == 0
+    assert SCORES["abs_rel_thin"](gt, torch.full_like(gt, 4.0), image, mask).isnan()

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "run a recipe: a bundled name or a YAML file",
     "predict": "depth of images, folders, videos, webcams",
     "evaluate": "how right a model is, by a protocol",
+    "temperature": "choose the attention temperature of bridging gates on frames that nothing is tested on",
     "data": "check, show and pack data sets",
     "export": "write a model for another runtime, checked against torch",
     "synth": "render a world with exact truth",

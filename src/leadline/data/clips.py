@@ -50,7 +50,8 @@ class ClipSamples(Samples):
       poses, where they are wanted and known;
     - ``source_masks`` (S, 1, H, W) bool, pixels of the neighbours that may be used at all, and, where they are wanted,
       ``source_targets`` (S, 1, H, W), their depth;
-    - ``target``, ``mask``, ``index`` and ``mirrored`` of the middle frame as in :class:`Samples`.
+    - what :class:`Samples` has beside these of the middle frame: ``target``, ``mask``, ``index`` and ``mirrored``, and
+      ``focal`` and ``semantics`` where they are known.
 
     Raises:
         ConfigError: there is no offset, one is 0 or twice there.

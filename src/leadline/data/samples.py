@@ -55,8 +55,9 @@ class Samples(Dataset[dict[str, Any]]):
 
     An item holds ``image`` (3, H, W) RGB in [0, 1] for the student; ``clean``, the same without colour changes, for a
     teacher; ``target`` (1, H, W), NaN where unknown; ``mask`` (1, H, W) bool, pixels that may be used at all;
-    ``index``, of the frame in ``frames``; ``mirrored``, whether left and right were exchanged; and, where the camera is
-    known, ``focal``, its focal length (horizontal, in pixels of the tensors).
+    ``index``, of the frame in ``frames``; ``mirrored``, whether left and right were exchanged; where the camera is
+    known, ``focal``, its focal length (horizontal, in pixels of the tensors); and, where it is known what things are,
+    ``semantics`` (1, H, W), the number of each pixel's class.
     """
 
     def __init__(
@@ -115,8 +116,8 @@ def pixels(frame: Frame) -> Tensor:
 
 
 def labels(frame: Frame) -> dict[str, Tensor]:
-    """``target`` (1, H, W) of a frame, NaN where unknown, ``mask`` (1, H, W) bool, and ``focal`` where there is a
-    camera."""
+    """``target`` (1, H, W) of a frame, NaN where unknown, ``mask`` (1, H, W) bool, ``focal`` where there is a camera,
+    and ``semantics`` (1, H, W) int64 where there are classes."""
     target = torch.full((1, frame.height, frame.width), torch.nan)
     if frame.depth is not None:
         target[0][torch.from_numpy(frame.depth.valid)] = torch.from_numpy(frame.depth.values[frame.depth.valid])
@@ -124,6 +125,8 @@ def labels(frame: Frame) -> dict[str, Tensor]:
     if frame.mask is not None:
         mask &= torch.from_numpy(frame.mask)
     known = {"target": target, "mask": mask}
+    if frame.semantics is not None:
+        known["semantics"] = torch.from_numpy(frame.semantics.astype(np.int64))[None]
     return known if frame.camera is None else known | {"focal": torch.tensor(float(frame.camera.fx))}
 
 

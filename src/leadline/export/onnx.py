@@ -18,6 +18,7 @@ from leadline.foundation.leadline_model import LeadlineModel
 from leadline.io.atomic import writing
 from leadline.networks.aggregation import Aggregated
 from leadline.networks.base import VideoNetwork
+from leadline.networks.bridging import Bridged
 
 
 def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
@@ -38,6 +39,12 @@ def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
         raise ConfigError(
             f"{model.name}: needs the semantic encoder {model.student.network.name}, which is no part of it, so it is "
             "not exported; a student of it is: leadline train vfm-street --method.teacher FILE"
+        )
+    if isinstance(model.student.network, Bridged):
+        raise ConfigError(
+            f"{model.name}: needs the depth model {model.student.network.depth_name} and the semantic encoder "
+            f"{model.student.network.semantics_name}, which are no part of it, so it is not exported; a student of it "
+            "is: leadline train briges-distil --method.teacher FILE"
         )
     if isinstance(model.student.network, VideoNetwork):
         raise ConfigError(

@@ -18,10 +18,12 @@ from leadline.errors import ConfigError, InputError
 from leadline.foundation.base import DepthModel, half_where_possible, resize
 from leadline.foundation.licences import is_restricted
 from leadline.foundation.semantics import open_encoder
+from leadline.foundation.transformers_depth import open_depth_anything
 from leadline.io.atomic import writing
 from leadline.networks.aggregation import Aggregated
 from leadline.networks.base import VideoNetwork
 from leadline.networks.binned import Binned
+from leadline.networks.bridging import Bridged
 from leadline.networks.student import Student
 
 
@@ -77,8 +79,8 @@ class LeadlineModel(DepthModel):
         """The model in a checkpoint file or folder.
 
         Raises:
-            InputError: no such file, not a leadline checkpoint, or weights of another architecture; or the semantic
-                encoder it needs cannot be opened.
+            InputError: no such file, not a leadline checkpoint, or weights of another architecture; or a foundation
+                model that it needs cannot be opened.
         """
         weights, card = checkpoint.load(path)
         file = checkpoint.locate(path)
@@ -86,6 +88,9 @@ class LeadlineModel(DepthModel):
         student = Student.from_card(card, weights, str(file))
         if isinstance(student.network, Aggregated):
             student.network.attach(open_encoder(student.network.name))
+        if isinstance(student.network, Bridged):
+            depth, semantics = student.network.depth_name, student.network.semantics_name
+            student.network.attach(open_depth_anything(depth), open_encoder(semantics))
         return cls(student, card, name, device)
 
     @classmethod

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,6 +25,7 @@ from leadline.errors import ConfigError, InputError, suggest
 from leadline.foundation.base import DepthModel, digest
 from leadline.foundation.licences import licence_of
 from leadline.foundation.transformers_files import fetch, first_line, load_network, read_config
+from leadline.networks.depth_anything import joined, tapped
 
 METRES = {"depth": "m", "disparity": "1/m"}
 #: PIL's numbers of the filters processors name.
@@ -221,6 +223,35 @@ class DepthAnything(TransformersDepth):
         """Told by ``depth_estimation_type``."""
         return Kind("depth", "nothing") if config.depth_estimation_type == "metric" else Kind("disparity", "affine")
 
+    @property
+    def width(self) -> int:
+        """Channels of the tokens."""
+        config: Any = self.network.config
+        return int(config.backbone_config.hidden_size)
+
+    @property
+    def patch(self) -> int:
+        """Pixels that a token stands for, along each side."""
+        config: Any = self.network.config
+        return int(config.patch_size)
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Tokens of the blocks that its head joins; the network follows the images to their device.
+
+        Args:
+            images: (B, 3, H, W) RGB in [0, 1], sides multiples of the patch.
+
+        Returns:
+            (B, C, h, w) each, normalised, without the class token.
+        """
+        if images.device != self._device:
+            self.to(str(images.device))
+        return tapped(self.network, self.normalise(images))
+
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, H, W) float32 of such tokens, differentiable: what :meth:`infer` says where they are not changed."""
+        return joined(self.network, maps)
+
 
 class DPT(TransformersDepth):
     """DPT and MiDaS 3 (Ranftl et al., ICCV 2021)."""
@@ -369,6 +400,21 @@ def load_transformers(spec: str, kind: str | Kind | None = None) -> Transformers
 
     network = load_network(AutoModelForDepthEstimation, folder, spec, UNUSED.search, config=config)
     return family(network, preprocessing, stated, name, licence_of(folder, spec), digest(files))
+
+
+def open_depth_anything(spec: str) -> DepthAnything:
+    """A Depth Anything that knows disparity up to scale and shift; see :func:`load_transformers`.
+
+    Raises:
+        InputError: see there; or it is a model of another family, or gives metres.
+    """
+    model = load_transformers(spec)
+    if not isinstance(model, DepthAnything) or model.kind.up_to != "affine":
+        raise InputError(
+            f"{spec}: a Depth Anything V1 or V2 that gives relative disparity is needed, such as "
+            f"depth-anything/Depth-Anything-V2-Small-hf; this is {type(model).__name__} and gives {model.kind}"
+        )
+    return model
 
 
 def _config(folder: Path, spec: str) -> tuple[Any, type[TransformersDepth]]:

@@ -1,4 +1,4 @@
-"""Where depth is hard: near the borders of things, and where the image has no texture.
+"""Where depth is hard: near the borders of things, on thin ones, and where the image has no texture.
 
 The functions that find a region return a mask to pass to the errors of :mod:`leadline.metrics.depth`.
 """
@@ -78,6 +78,41 @@ def _contours(disparity: Tensor) -> Tensor:
     farther = torch.minimum(disparity[..., 1:], disparity[..., :-1])
     onward = torch.maximum(before * step.sign(), after * step.sign()).clamp(min=0)  # what goes back is a new surface
     return (step.abs() > (STEP - 1) * farther) & (step.abs() > CONTINUED * onward)
+
+
+def thin(gt: Tensor, mask: Tensor, width: int = 5) -> Tensor:
+    """Valid pixels of things that are thin: no square of ``width`` pixels that holds the pixel fits onto the thing.
+
+    A square does not fit where some valid pixel of it is farther, by more than a tenth in disparity: a ratio of depths
+    above 1.1. So a leg, a cable, a stem narrower than ``width`` is thin in all its pixels, and what is as wide as that
+    in both directions is not, but for corners sharper than the square; nor is any plane, however steep, for a square
+    beyond the pixel shows nothing farther. Squares may reach beyond the image, where nothing is known, and unknown
+    pixels make nothing thin. A white top-hat in the terms of morphology; the definition is ours. As for
+    :func:`near_borders` the width is in pixels of the truth.
+
+    Args:
+        gt: true depth > 0, (H, W) or (B, H, W), of any scale.
+        mask: bool of the same shape, pixels with a valid truth.
+        width: side of the square, at least 2.
+
+    Returns:
+        bool of the same shape.
+
+    Raises:
+        ConfigError: the width is below 2.
+
+    Example:
+        >>> gt = torch.tensor([[3.0, 3.0, 1.0, 1.0, 3.0, 3.0, 3.0, 2.0, 2.0, 2.0]]).expand(3, -1)
+        >>> thin(gt, gt > 0, width=3)[1].int()
+        tensor([0, 0, 1, 1, 0, 0, 0, 0, 0, 0], dtype=torch.int32)
+    """
+    if width < 2:
+        raise ConfigError(f"width: {width} pixels; at least 2")
+    disparity = torch.where(mask, 1 / gt, torch.inf).reshape(-1, 1, *gt.shape[-2:])
+    around = functional.pad(disparity, (width - 1,) * 4, value=torch.inf)
+    farthest = -functional.max_pool2d(-around, width, 1)  # of every square that touches the image
+    best = functional.max_pool2d(farthest, width, 1).reshape(gt.shape)  # of the squares that hold the pixel
+    return mask & (1 / gt > STEP * best)
 
 
 def textureless(image: Tensor, mask: Tensor, window: int = 9, threshold: float = FLAT) -> Tensor:

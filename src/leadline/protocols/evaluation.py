@@ -33,7 +33,7 @@ from leadline.metrics.boundary import boundary_f1
 from leadline.metrics.cross_view import consistency, overlap_abs_rel
 from leadline.metrics.depth import abs_rel, delta, depth_errors, l1, median_rel, rmse_log10
 from leadline.metrics.pseudo_texture import pseudo_texture
-from leadline.metrics.regions import in_region, near_borders, textureless
+from leadline.metrics.regions import in_region, near_borders, textureless, thin
 from leadline.metrics.temporal import opw, temporal_alignment, tgm
 from leadline.protocols.candidate import Candidate
 from leadline.rig import Rig, ring
@@ -55,6 +55,8 @@ SCORES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "rmse_log10": lambda depth, truth, image, mask: rmse_log10(depth, truth, mask),
     "abs_rel_borders": lambda depth, truth, image, mask: in_region(abs_rel, depth, truth, near_borders(truth, mask)),
     "delta1_borders": lambda depth, truth, image, mask: in_region(delta, depth, truth, near_borders(truth, mask)),
+    "abs_rel_thin": lambda depth, truth, image, mask: in_region(abs_rel, depth, truth, thin(truth, mask)),
+    "delta1_thin": lambda depth, truth, image, mask: in_region(delta, depth, truth, thin(truth, mask)),
     "abs_rel_textureless": lambda depth, truth, image, mask: in_region(abs_rel, depth, truth, textureless(image, mask)),
     "delta1_textureless": lambda depth, truth, image, mask: in_region(delta, depth, truth, textureless(image, mask)),
 }
@@ -224,6 +226,9 @@ class Evaluation:
                 return function(item)
             except InputError as error:
                 return error
+            except SystemError:
+                # Python 3.11 now and then confuses threads that parse numpy's headers at one time (cpython gh-106905).
+                return function(item)
 
         for result in self.pool.map(guarded, items):
             if isinstance(result, InputError):

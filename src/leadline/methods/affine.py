@@ -1,0 +1,152 @@
+"""Depth known up to scale and shift, learned from true depth of one data set or of several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leadline.checkpoint import Card
+from leadline.data.images import Images
+from leadline.data.mixed import Mixed
+from leadline.data.samples import Frames
+from leadline.depth import ARBITRARY, Kind
+from leadline.errors import ConfigError, InputError, suggest
+from leadline.losses.gradient_field import gradient_field
+from leadline.losses.ssi import least_squares_aligned, ssi_gradient, ssi_l1, ssi_robust
+from leadline.methods.base import Method, StudentOptions
+from leadline.methods.optimiser import Optimiser
+from leadline.networks.depth_anything import DepthAnythingNetwork
+
+AFFINE = Kind("disparity", "affine")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weights of the losses; 0 switches one off. See :data:`V1` and :data:`V2`.
+
+    Args:
+        ssi: mean absolute error after alignment by least squares.
+        matching: gradients of the residual over four scales.
+        field: squared magnitude and angle of gradients.
+        robust: absolute error of maps that are normalised by median and mean deviation (MiDaS), ours. For networks that
+            start from nothing: least squares would first shrink an answer that has nothing to do with the truth.
+    """
+
+    ssi: float = 1.0
+    matching: float = 2.0
+    field: float = 0.0
+    robust: float = 0.0
+
+
+V1, V2 = Terms(0.85, 0.0, 0.001), Terms()
+"""Those of BriGeS's two versions (arXiv 2505.23400, public code); that the second's first term is the absolute error,
+like the first's, is ours."""
+
+
+class AffineInvariant(Method):
+    """A network whose disparity is right up to scale and shift, by true depth of any kind.
+
+    The targets are disparity, brought to [0, 1] image by image. Of :class:`Mixed` data each set may have terms of its
+    own, as where the truth of one is too coarse for gradients; each image weighs the same. A network that is a Depth
+    Anything is also saved as a folder of transformers: OUT without its suffix.
+
+    Args:
+        student: which network.
+        terms: weights of the losses.
+        sets: other weights for single sets of mixed data, by their names.
+        optimiser: how the network is optimised.
+    """
+
+    def __init__(
+        self,
+        student: StudentOptions = StudentOptions("depth-anything-tiny"),
+        terms: Terms = V2,
+        sets: Mapping[str, Terms] | None = None,
+        optimiser: Optimiser = Optimiser(),
+    ) -> None:
+        super().__init__(student, optimiser)
+        self.terms, self.sets = terms, dict(sets or {})
+
+    def prepare(
+        self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
+    ) -> tuple[Frames, dict[int, str]]:
+        """Learn from the first frame of each set what its depth is.
+
+        Raises:
+            InputError: frames without depth, or with depth known up to scale and shift only.
+            ConfigError: terms for a set that is not there.
+        """
+        named = frames.sets if isinstance(frames, Mixed) else {"": frames}
+        if unknown := sorted(set(self.sets) - set(named)):
+            raise ConfigError(f"sets: there is no set '{unknown[0]}'{suggest(unknown[0], named)}")
+        inverted = []
+        for name, each in named.items():
+            truth = each[0].depth
+            if truth is None or truth.kind == Kind("depth", "affine"):
+                found = "none" if truth is None else f"{truth.kind}, which has no disparity"
+                raise InputError(f"{each.paths[0]}: {name or 'training'} needs depth, and this image has {found}")
+            inverted.append(truth.kind.quantity == "depth")
+        self.names, self.inverted = list(named), torch.tensor(inverted)
+        self.ends = torch.tensor(frames.ends if isinstance(frames, Mixed) else [len(frames)])
+        self.data_licence = frames.licence
+        return frames, {}
+
+    def student_kind(self) -> tuple[Kind, str]:
+        """Affine-invariant disparity."""
+        return AFFINE, ARBITRARY
+
+    def targets(self, batch: dict[str, Any]) -> Tensor:
+        """(B, 1, H, W) true disparity, each image's from 0 to 1, NaN where unknown."""
+        target = batch["target"]
+        inverted = self.inverted[self._numbers(batch).cpu()].to(target.device)[:, None, None, None]
+        disparity = torch.where(inverted, torch.where(target > 0, 1 / target, torch.nan), target)
+        known = batch["mask"] & torch.isfinite(disparity)
+        dims = (1, 2, 3)
+        low = torch.where(known, disparity, torch.inf).amin(dims, keepdim=True)
+        high = torch.where(known, disparity, -torch.inf).amax(dims, keepdim=True)
+        return torch.where(known, (disparity - low) / (high - low).clamp(min=1e-12), torch.nan)
+
+    def parts(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The terms, of mixed data by set."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        output = self.student(image)[0].float()
+        target = self.targets(batch)
+        known = torch.isfinite(target)
+        target = torch.where(known, target, 0.0)
+        numbers = self._numbers(batch)
+        parts: dict[str, Tensor] = {}
+        for number in numbers.unique().tolist():
+            own, name = numbers == number, self.names[number]
+            losses = self.losses(output[own], target[own], known[own], self.sets.get(name, self.terms))
+            share = own.sum() / len(own)
+            parts |= {f"{name}/{term}" if name else term: share * loss for term, loss in losses.items()}
+        return parts
+
+    def losses(self, output: Tensor, target: Tensor, mask: Tensor, terms: Terms) -> dict[str, Tensor]:
+        """The weighted terms of images of one set, (B, 1, H, W) each."""
+        losses = {}
+        if terms.ssi:
+            losses["ssi"] = terms.ssi * ssi_l1(output, target, mask)
+        if terms.matching:
+            losses["matching"] = terms.matching * ssi_gradient(output, target, mask)
+        if terms.field:
+            aligned = least_squares_aligned(output, target, mask)
+            losses["field"] = terms.field * gradient_field(aligned, target, mask)
+        if terms.robust:
+            losses["robust"] = terms.robust * ssi_robust(output, target, mask)
+        return losses
+
+    def save(self, out: Path, card: Card) -> None:
+        """See :meth:`Method.save`; a Depth Anything also as the folder that foundation models come in."""
+        super().save(out, card)
+        if isinstance(self.student.network, DepthAnythingNetwork):
+            self.student.network.save_folder(out.with_suffix(""), card.input_size, card.licence)
+
+    def _numbers(self, batch: dict[str, Any]) -> Tensor:
+        """(B,) which set each image is of."""
+        return torch.bucketize(batch["index"], self.ends.to(batch["index"].device), right=True)

@@ -1,0 +1,128 @@
+"""Depth Anything (Yang et al., CVPR and NeurIPS 2024) of the transformers library, small enough to be trained here: it
+stands in where no foundation model can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from leadline.networks.base import DepthNetwork, precisely
+from leadline.networks.bridging import TAPS, nearest_multiple, resized
+from leadline.networks.dinov2 import MEAN, STD, config, save_folder
+
+
+def tapped(network: Any, normalised: Tensor) -> list[Tensor]:
+    """Tokens of the blocks that the head of transformers' Depth Anything joins, without the class token.
+
+    Args:
+        network: a ``DepthAnythingForDepthEstimation``.
+        normalised: (B, 3, H, W), sides multiples of the patch.
+
+    Returns:
+        (B, C, h, w) each.
+    """
+    side = network.config.patch_size
+    grid = [length // side for length in normalised.shape[-2:]]
+    maps = network.backbone(pixel_values=normalised).feature_maps
+    return [tokens[:, 1:].transpose(1, 2).unflatten(2, grid) for tokens in maps]
+
+
+def joined(network: Any, maps: Sequence[Tensor]) -> Tensor:
+    """(B, H, W) float32, what the network's neck and head make of :func:`tapped` tokens."""
+    rows, columns = maps[0].shape[-2:]
+    # The neck drops the first token, which is the backbone's class token.
+    tokens = [F.pad(each.flatten(2).transpose(1, 2), (0, 0, 1, 0)) for each in maps]
+    fused = network.neck(tokens, rows, columns)[network.head.head_in_index]
+    return precisely(lambda finest: network.head([finest] * TAPS, rows, columns), fused).float()
+
+
+class DepthAnythingNetwork(DepthNetwork):
+    """A Depth Anything of any size, from scratch. Its disparity is at least 0 but, other than :class:`DepthNetwork`
+    says, not bounded by 1; images whose sides are no multiples of the patch are seen at the nearest size that is one.
+
+    Args:
+        width: of the tokens.
+        blocks: of the ViT; the last four are joined by the head.
+        attention_heads: of the ViT.
+        patch: side of a patch in pixels.
+        grid: patches along a side of the square whose positions are stored.
+        channels: of the four maps made of the tokens, finest first.
+        fused: channels of the fused maps.
+    """
+
+    variants: ClassVar[dict[str, dict[str, Any]]] = {"depth-anything-tiny": {}}
+
+    def __init__(
+        self,
+        width: int = 96,
+        blocks: int = 6,
+        attention_heads: int = 3,
+        patch: int = 8,
+        grid: int = 16,
+        channels: Sequence[int] = (24, 48, 96, 96),
+        fused: int = 32,
+    ) -> None:
+        super().__init__()
+        from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
+
+        taps = list(range(blocks - TAPS + 1, blocks + 1))
+        backbone = config(
+            width, blocks, attention_heads, patch, grid, out_indices=taps, reshape_hidden_states=False
+        )  # fmt: skip
+        self.network = DepthAnythingForDepthEstimation(
+            DepthAnythingConfig(
+                backbone_config=backbone, patch_size=patch, reassemble_hidden_size=width,
+                neck_hidden_sizes=list(channels), fusion_hidden_size=fused, head_hidden_size=max(8, fused // 2),
+            )
+        )  # fmt: skip
+        self.stride, self.widths = patch, (width,) * TAPS
+        # The library's initial convolutions are so small that hardly anything of the image gets through.
+        for part in (*self.network.neck.modules(), *self.network.head.modules()):
+            if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+                part.reset_parameters()
+        nn.init.ones_(self.network.head.conv3.bias)  # keeps the ReLU at the end open
+        # The first fusion has no second input.
+        self.network.neck.fusion_stage.layers[0].residual_layer1.requires_grad_(False)
+
+    def sees(self, height: int, width: int) -> tuple[int, int]:
+        """The nearest multiples of the patch."""
+        return nearest_multiple(height, self.stride), nearest_multiple(width, self.stride)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """(B, width, h, w) tokens of the last four blocks."""
+        image = resized(image, self.sees(image.shape[-2], image.shape[-1]))
+        mean, std = (image.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        return tapped(self.network, (image - mean) / std)
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
+        """Disparity (B, 1, H, W) >= 0; in training a list of it alone."""
+        full = resized(joined(self.network, features)[:, None], size)
+        return [full] if self.training else full
+
+    def heads(self) -> list[nn.Conv2d]:
+        """The last convolution."""
+        last = self.network.head.conv3
+        assert isinstance(last, nn.Conv2d)
+        return [last]
+
+    @torch.no_grad()
+    def start_at(self, output: float) -> None:
+        """Answer about ``output`` at the start."""
+        nn.init.constant_(self.network.head.conv3.bias, output)
+
+    def save_folder(self, folder: Path, size: tuple[int, int], licence: str) -> None:
+        """Write it as transformers has it, for images seen at about ``size`` (height, width).
+
+        Raises:
+            InputError: a file cannot be written.
+        """
+        steps = {
+            "do_resize": True, "size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": True,
+            "ensure_multiple_of": self.stride, "resample": 2,
+        }  # fmt: skip
+        save_folder(self.network, folder, steps, licence)
