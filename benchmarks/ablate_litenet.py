@@ -46,7 +46,7 @@ STEPS: dict[str, tuple[Trinity | None, bool, Alignment | None]] = {
 }
 FIGURES = ("abs_rel", "delta1", "boundary_f1", "pseudo_texture")
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"architecture": "swift", "size": (128, 160), "clips": 60, "steps": 200, "batch": 8, "lr": 5e-4},
+    "quick": {"architecture": "swift", "size": (128, 160), "clips": 60, "steps": 160, "batch": 4, "lr": 2e-3},
     "paper": {"architecture": "litenet", "size": (256, 320), "clips": 640, "steps": 40_000, "batch": 12, "lr": 1e-4},
 }
 BUNDLED, SENSOR = "tract-teacher", "sensor"

@@ -26,7 +26,11 @@ def main(arguments: list[str]) -> int:
     )
     formats = "what to write: png (16-bit), npz, exr, colour (picture or video), ply (points)"
     parser.add_argument("--formats", nargs="+", default=["png", "colour"], help=formats)
-    parser.add_function_arguments(predict, skip={"inputs", "formats"})
+    apart = (
+        "also write the diffuse image, the residual (mid grey where it is 1) and the mask of reflections as pictures"
+    )
+    parser.add_argument("--decompose", action="store_true", help=apart)
+    parser.add_function_arguments(predict, skip={"inputs", "formats", "decompose"})
     return predict(**parse(parser, arguments).as_dict())
 
 
@@ -47,6 +51,7 @@ def predict(
     limit: int | None = None,
     strategy: str = "vda",
     dataset: str | None = None,
+    decompose: bool = False,
 ) -> int:
     """Predict depth and write it.
 
@@ -69,6 +74,8 @@ def predict(
         strategy: how the windows of a model that sees video follow one another: ``vda`` or ``endodav``.
         dataset: name of a data set, such as ddad or nuscenes, whose folders the inputs are; what its cameras saw at one
             instant is shown together, as of a rig.
+        decompose: also write the diffuse image, the residual and the mask of reflections as pictures, of images and
+            videos; the model is one that ``leadline train intrinsic-room`` makes.
 
     Returns:
         The exit code: 1 where an input, or a camera of a rig, failed; the others are done all the same.
@@ -96,9 +103,13 @@ def predict(
         model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
     )
     predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
+    if decompose:
+        predictor.check_decomposes()
+        if rigs:
+            raise ConfigError("decompose: of images and videos, not of rigs")
     if rigs and "ply" in formats:
         check_fusable(predictor.model.kind)
-    writer = ImageWriter(Path(out), formats, colormap)
+    writer = ImageWriter(Path(out), formats, colormap, predictor.decompose if decompose else None)
     done, code = _predict_rigs(predictor, rigs, writer, limit)
     failures: list[str] = []
     for item in items:

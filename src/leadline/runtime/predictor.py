@@ -14,15 +14,33 @@ import torch
 from leadline.camera import Camera, Pinhole
 from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError, suggest
-from leadline.foundation.base import DepthModel
+from leadline.foundation.base import DepthModel, resize
+from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.long_video import STRATEGIES, as_tensor, watch_live, watch_video
 from leadline.io.images import exif_focal, read_image
+from leadline.losses.reflection import brightened
+from leadline.networks.decomposition import Decomposed
 
 #: An image and its depth map.
 Seen = tuple[np.ndarray, DepthMap]
 
 #: Smaller pictures hold nothing to see depth in.
 SMALLEST = 8
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """An image taken apart, at its size: image = diffuse x residual.
+
+    Args:
+        diffuse: (H, W, 3) float32 in (0, 1), what looks the same from every side.
+        residual: (H, W, 3) float32 > 0, what depends on the view; 1 where it is nothing.
+        reflective: (H, W) bool, where the residual brightens, see :func:`leadline.losses.reflection.brightened`.
+    """
+
+    diffuse: np.ndarray
+    residual: np.ndarray
+    reflective: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,38 @@ class Predictor:
         if not isinstance(image, np.ndarray):
             path = image
         return self._run([pixels], camera, Path(path) if path is not None else None)[0]
+
+    def check_decomposes(self) -> None:
+        """Refuse a model that gives depth only.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if not (isinstance(self.model, LeadlineModel) and isinstance(self.model.student.network, Decomposed)):
+            raise ConfigError(
+                f"{self.model.name}: gives depth only and takes no image apart; a checkpoint that does, with runtime "
+                "torch: leadline train intrinsic-room"
+            )
+
+    @torch.inference_mode()
+    def decompose(self, image: np.ndarray) -> Decomposition:
+        """Take an image apart.
+
+        Args:
+            image: (H, W, 3) RGB, uint8 or float in [0, 1].
+
+        Raises:
+            ConfigError: the model gives depth only.
+        """
+        self.check_decomposes()
+        assert isinstance(self.model, LeadlineModel)
+        network, seen = self.model.student.network, as_tensor([_pixels(image)]).to(self.model.device)
+        assert isinstance(network, Decomposed)
+        size = image.shape[0], image.shape[1]
+        apart = network.decompose(self.model.resize(seen, self.model.input_size(*size)))
+        diffuse, log_residual = (resize(values, size)[0].permute(1, 2, 0).cpu() for values in apart)
+        reflective = brightened(log_residual.permute(2, 0, 1)[None])[0, 0]
+        return Decomposition(diffuse.numpy(), log_residual.exp().numpy(), reflective.numpy())
 
     def look_around(
         self, images: Sequence[np.ndarray], cameras: Sequence[Camera | None], pairs: Sequence[tuple[int, int]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from leadline.io.images import write_image
 from leadline.io.ply import write_ply
 from leadline.io.video import VideoReader, VideoWriter
 from leadline.runtime.ahead import ahead, in_parallel
-from leadline.runtime.predictor import Predictor, Seen
+from leadline.runtime.predictor import Decomposition, Predictor, Seen
 from leadline.view import RangeSketch, colourise, robust_range, side_by_side
 
 FORMATS = ("png", "npz", "exr", "colour", "ply")
@@ -45,11 +45,13 @@ class ImageWriter:
         folder: where to.
         formats: of ``FORMATS``.
         colormap: of colour pictures.
+        decompose: what takes images apart, where that is to be written too.
     """
 
     folder: Path
     formats: list[str]
     colormap: str
+    decompose: Callable[[np.ndarray], Decomposition] | None = None
 
     def write(self, name: str, image: np.ndarray, depth: DepthMap) -> None:
         """Write ``folder/name.*`` for an image (H, W, 3) uint8 and its depth map; ``png`` becomes name.depth.png.
@@ -62,12 +64,19 @@ class ImageWriter:
         self.write_values(name, image, depth)
 
     def write_values(self, name: str, image: np.ndarray, depth: DepthMap) -> None:
-        """As :meth:`write`, without the colour picture."""
+        """As :meth:`write`, without the colour picture. Of an image taken apart there are name.diffuse.png,
+        name.residual.png, which holds R / (1 + R), mid grey where R is 1, and name.mask.png, white on reflections."""
         for suffix in ("png", "npz", "exr"):
             if suffix in self.formats:
                 depth.save(self.folder / f"{name}.depth.{suffix}")
         if "ply" in self.formats:
             write_ply(self.folder / f"{name}.ply", depth.to_points(), image[depth.liftable])
+        if self.decompose is not None:
+            apart = self.decompose(image)
+            mask = np.repeat(apart.reflective[..., None], 3, axis=2).astype(np.float32)
+            pictures = {"diffuse": apart.diffuse, "residual": apart.residual / (1 + apart.residual), "mask": mask}
+            for kind, picture in pictures.items():
+                write_image(self.folder / f"{name}.{kind}.png", picture)
 
     def picture(self, image: np.ndarray, depth: DepthMap, span: tuple[float, float] | None) -> np.ndarray:
         """Image and coloured depth side by side, (H, W', 3) uint8; the range of colours is the map's own unless
@@ -93,7 +102,7 @@ def predict_video(
     Raises:
         InputError: the video cannot be read, or broke off; the message says after how many frames.
     """
-    frames = ImageWriter(writer.folder / name, writer.formats, writer.colormap)
+    frames = replace(writer, folder=writer.folder / name)
     count = 0
     with VideoReader(source) as reader, contextlib.ExitStack() as stack:
         images = _until_broken(itertools.islice(reader, limit))

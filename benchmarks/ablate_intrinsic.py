@@ -1,0 +1,215 @@
+"""What the parts of the intrinsic method are good for, in rendered rooms whose reflections are known, and a real one.
+
+    python benchmarks/ablate_intrinsic.py --quick [--on room sevenscenes] [--networks swift] [--seeds 0 1 2]
+    python benchmarks/ablate_intrinsic.py --paper --device cuda
+
+One network of each kind is trained by self-supervision alone (base), with a decomposition that keeps reflections from
+depth, found by Mahalanobis distance or by triplets, and by distillation from the base and the former. Poses are known,
+places, steps, size and order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on
+reflective ones, and elsewhere; metric AbsRel, not aligned; the last columns are means of the ratios to the base within
+each seed. In rendered rooms also the mask of reflections, as training makes it, over all judged frames: precision,
+recall and F1, beside the F1 of the brightness threshold that is best on these very frames; and the errors of the
+diffuse image and the residual, beside those of no decomposition, L = I and R = 1. In the real room (7-Scenes) there is
+no such truth, and depth is the sensor's. By what a step takes, --quick is 50 minutes of two cores on room, 30 more on
+sevenscenes. Every run writes its figures to a file of its own and is skipped while that is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ablation import Figures, every_run, kept, parser, print_table, train
+from grounds import Room as RealRoom
+from leadline import worlds
+from leadline.data.clips import ClipSamples
+from leadline.data.dataset import DataSet
+from leadline.data.folder import Folder
+from leadline.foundation.leadline_model import LeadlineModel
+from leadline.io.cache import cache_folder
+from leadline.losses.reflection import DETECTORS
+from leadline.methods.base import Method, StudentOptions
+from leadline.methods.intrinsic import Decomposition, Intrinsic, IntrinsicDistilled, all_frames, compare
+from leadline.methods.litenet import LiteNet
+from leadline.methods.optimiser import Optimiser
+from leadline.methods.self_supervision import MONODEPTH2, SelfSupervision
+from leadline.metrics.collection import MeanScores
+from leadline.metrics.decomposition import MaskScores, diffuse_error, residual_error
+from leadline.networks.decomposition import Decomposed
+from leadline.protocols.candidate import calibrated
+from leadline.protocols.folder import FOLDER
+from leadline.runtime.predictor import Predictor
+from leadline.training.options import FitOptions
+from leadline.training.rendered import Rendered, render
+
+BASE, DISTILLED = "base", "+distillation"
+MASKS = {"+mask": "mahalanobis", "+mask by triplets": "triplets"}
+DEPTH = ("reflective", "elsewhere", "abs_rel", "metric")
+MASK = ("f1", "precision", "recall", "brightness_f1")
+PARTS = ("diffuse", "diffuse_none", "residual", "residual_none")
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {
+        "networks": ["swift"], "steps": 200, "batch": 8, "lr": 5e-4, "clips": 40, "room": (128, 160),
+        "sevenscenes": (128, 160),
+    },
+    "paper": {
+        "networks": ["litenet", "monodepth2-resnet18"], "steps": 40_000, "batch": 12, "lr": 1e-4, "clips": 640,
+        "room": (288, 384), "sevenscenes": (288, 384),
+    },
+}  # fmt: skip
+
+
+class Rooms:
+    """Rendered rooms with mirrors, glass and polish, other places for every seed, as a hand-held camera sees them three
+    times a second."""
+
+    name = "room"
+    depth_range = (0.2, 12.0)
+    base = replace(MONODEPTH2, pose="known", scales=3)
+    rules = replace(FOLDER, alignment="median", min_depth=0.1, max_depth=10.0, scores=())
+
+    def __init__(self, size: tuple[int, int], clips: int) -> None:
+        self.size, self.clips = size, clips
+
+    def learned(self, seed: int) -> DataSet:
+        height, width = self.size
+        return Rendered("room", self.clips, 8, 1000 * seed, rate=3.0, height=height, width=width, poses=True)
+
+    def judged(self, seed: int) -> DataSet:
+        """With the reflective pixels, the diffuse image and the residual, which :class:`Rendered` leaves out."""
+        height, width = self.size
+        world = worlds.create("room", height=height, width=width, rate=3.0)
+        first = 90_000 + 1000 * seed
+        root = cache_folder() / f"room-{world.version}-{height}x{width}-truth-seed{first}"
+        render(world, range(first, first + 12), 8, root)
+        return Folder(root, extras=True)
+
+
+class SevenScenes(RealRoom):
+    """The real room."""
+
+    name = "sevenscenes"
+    rules = replace(RealRoom.rules, scores=())
+
+
+Ground = Rooms | SevenScenes
+
+
+def main() -> None:
+    known = parser(__doc__, "intrinsic")
+    known.add_argument("--on", choices=["room", "sevenscenes"], nargs="+", default=["room"])
+    known.add_argument("--networks", nargs="+", help="backbones; by default swift, at the paper's size two")
+    options = known.parse_args()
+    name = options.scale
+    size = SIZES[name]
+    for on in options.on:
+        ground = Rooms(size["room"], size["clips"]) if on == "room" else SevenScenes(options.data)
+        rows = [BASE, *MASKS, DISTILLED] if on == "room" else [BASE, "+mask", DISTILLED]
+        for network in options.networks or size["networks"]:
+            bench = Bench(ground, network, size, size[on], options.device)
+            figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures)
+            title = f"{name}, {on}, {network}"
+            if on == "sevenscenes":
+                print_table(figures, DEPTH[2:], BASE, title)
+                continue
+            print_table(figures, DEPTH, BASE, title)
+            print_table(figures, ("elsewhere",), BASE, f"{title}, elsewhere")
+            print_table({key: figures[key] for key in MASKS}, MASK, title=f"{title}, reflections")
+            print_table({key: figures[key] for key in MASKS}, PARTS, title=f"{title}, decomposition")
+
+
+class Bench:
+    """One ground, one network, one size."""
+
+    def __init__(self, ground: Ground, network: str, size: dict[str, Any], shape: tuple[int, int], device: str) -> None:
+        self.ground, self.network, self.size, self.shape, self.device = ground, network, size, shape, device
+
+    def figures(self, name: str, seed: int) -> Figures:
+        """Train one network, unless another run needed it already, and judge it."""
+        model, frames = LeadlineModel.open(self.trained(name, seed)), self.ground.judged(seed)
+        figures: Figures = {}
+        for key, alignment in (("abs_rel", "median"), ("metric", "none")):
+            rules = replace(self.ground.rules, alignment=alignment)
+            result = rules.evaluate(calibrated("model", Predictor(model).predict, model.parallel), frames)
+            figures[key] = result.means["abs_rel"]
+            if alignment == "median":
+                figures |= {group: means["abs_rel"] for group, means in result.groups.items()}
+        if name in MASKS and isinstance(frames, Folder):
+            figures |= judge_decomposition(model, frames, self.ground, self.shape, MASKS[name])
+        return figures
+
+    def trained(self, name: str, seed: int) -> Path:
+        file = kept("ablate-intrinsic", name, seed, self.ground.name, self.network, self.shape, self.size)
+        if not file.is_file():
+            size = self.size
+            budget = FitOptions(size["steps"], 0, size["batch"], self.shape, seed, device=self.device)
+            train(self.method(name, seed), self.ground.learned(seed), budget, file)
+        return file
+
+    def method(self, name: str, seed: int) -> Method:
+        network, base = StudentOptions(self.network, depth_range=self.ground.depth_range), self.ground.base
+        rate = Optimiser(lr=self.size["lr"])
+        if name == BASE:
+            return LiteNet(None, network, optimiser=rate, base=base)
+        if name == DISTILLED:
+            plain, intrinsic = (str(self.trained(teacher, seed)) for teacher in (BASE, "+mask"))
+            return IntrinsicDistilled(plain, intrinsic, network, base, optimiser=rate)
+        return Intrinsic(network, base, Decomposition(mask=MASKS[name]), rate)
+
+
+@torch.inference_mode()
+def judge_decomposition(
+    model: LeadlineModel, frames: Folder, ground: Ground, shape: tuple[int, int], mask: str
+) -> Figures:
+    """The mask, the diffuse image and the residual of frames of this shape whose reflections are known."""
+    network, geometry = model.student.network, SelfSupervision(ground.base)
+    assert isinstance(network, Decomposed)
+    samples = ClipSamples(frames, shape, ground.base.offsets, poses=True)
+    found, errors, bright, true = MaskScores(), MeanScores(PARTS), [], []
+    for index, id in enumerate(frames.ids):
+        if None in (frames.neighbour(id, offset) for offset in ground.base.offsets):
+            continue
+        batch, truth = samples.collate([samples[0, index]]), frames[index]
+        assert truth.reflective is not None
+        assert truth.diffuse is not None
+        assert truth.residual is not None
+        images = all_frames(batch["clean"], batch["clean_sources"])
+        diffuse, residual = (
+            values.unflatten(0, images.shape[:2]) for values in network.decompose(images.flatten(0, 1))
+        )
+        depth = model.student(batch["clean"])
+        views = compare(images, diffuse, residual, depth, batch["mask"], *geometry.geometry(batch))
+        reflective = torch.from_numpy(truth.reflective)[None, None]
+        found.update(DETECTORS[mask](views.evidence), reflective, views.evidence.seen)
+        bright.append(batch["clean"].mean(dim=1, keepdim=True)[views.evidence.seen])
+        true.append(reflective[views.evidence.seen])
+        judged = batch["mask"]
+        own, light = (torch.from_numpy(v).permute(2, 0, 1)[None] for v in (truth.diffuse, np.log(truth.residual)))
+        scores = {
+            "diffuse": diffuse_error(diffuse[:, 0], own, judged),
+            "diffuse_none": diffuse_error(batch["clean"], own, judged),
+            "residual": residual_error(residual[:, 0], light, judged),
+            "residual_none": residual_error(torch.zeros_like(light), light, judged),
+        }
+        errors.update({key: score.item() for key, score in scores.items()})
+    scored, means = found.compute(), errors.compute()
+    brightness, reflections = torch.cat(bright), torch.cat(true)
+    best = max(threshold_f1(brightness > level / 20, reflections) for level in range(20))
+    figures = {key: scored[key] for key in ("f1", "precision", "recall", "flagged")} | {
+        key: means[key] for key in PARTS
+    }
+    return {key: float(value) for key, value in figures.items()} | {"brightness_f1": best}
+
+
+def threshold_f1(found: torch.Tensor, true: torch.Tensor) -> float:
+    scores = MaskScores()
+    scores.update(found, true)
+    return float(scores.compute()["f1"])
+
+
+if __name__ == "__main__":
+    main()

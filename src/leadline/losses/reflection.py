@@ -1,0 +1,113 @@
+"""Which pixels show a reflection, told from several views. Masks: nothing here has a gradient.
+
+What a mirror or a polished floor shows does not lie on its surface: no depth of the surface makes two views of it
+agree. Detectors are functions of one form, see :data:`DETECTORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: Squared Mahalanobis distance that 95 % of normally distributed pairs stay below: chi square, two degrees of freedom.
+CHI_SQUARE = 5.99
+#: Least difference of photometric errors that counts, whatever is usual in the image. Ours: with 0.05 a camera's noise
+#: alone makes up to 2.5 % of a scene without reflections count, with 0.1 at most 0.3 % (rendered rooms, true depth).
+LEAST = 0.1
+#: Of the depth at which the negative of a triplet is looked for (ours): a mirror shows what stands as far before it as
+#: the camera does at twice its own depth.
+BEHIND = 2.0
+#: Added to the variances of errors, where all are equal: a standard deviation of 0.001 (ours).
+RIDGE = 1e-6
+#: The residual above which a pixel of a single image counts as reflective, as a logarithm: 1.22 times (ours).
+BRIGHTER = 0.2
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How badly other views, the sources, explain each pixel of a view: photometric errors
+    (:func:`leadline.losses.photometric.photometric_error`), the least over the sources that show it.
+
+    Args:
+        image: (B, 1, H, W), E_I of the sources' images, brought to the view by its depth.
+        diffuse: (B, 1, H, W), E_L of their diffuse images, brought there likewise.
+        behind: (B, 1, H, W), of their images brought there by :data:`BEHIND` times its depth.
+        seen: (B, 1, H, W) bool, pixels that a source shows and that may be judged; what the errors are elsewhere does
+            not matter.
+    """
+
+    image: Tensor
+    diffuse: Tensor
+    behind: Tensor
+    seen: Tensor
+
+
+Detector = Callable[[Evidence], Tensor]
+"""From evidence to (B, 1, H, W) bool, true on reflections; false where nothing was seen."""
+
+
+@torch.no_grad()
+def mahalanobis(evidence: Evidence) -> Tensor:
+    """Pixels whose images disagree while their diffuse images agree, more than is usual in the image (Choi et al.,
+    "Intrinsic Image Decomposition for Robust Self-supervised Monocular Depth Estimation on Reflective Surfaces", AAAI
+    2025, arXiv 2503.22209)::
+
+        (x - m)^T S^-1 (x - m) > 5.99  with  x = (E_I, E_L),   E_I - E_L > its mean,   E_I - E_L > 0.1
+
+    with mean m and covariance S over the seen pixels of each image. The two conditions on the difference are ours: the
+    distance alone flags pairs that are unusual in any way, and without the last one some 2.5 % of a scene that has no
+    reflection.
+    """
+    seen = evidence.seen
+    first, second = (_centred(errors, seen) for errors in (evidence.image, evidence.diffuse))
+    own, other, both = (_mean(a * b, seen) for a, b in ((first, first), (second, second), (first, second)))
+    own, other = own + RIDGE, other + RIDGE
+    distance = (other * first**2 - 2 * both * first * second + own * second**2) / (own * other - both**2)
+    return seen & (distance > CHI_SQUARE) & (first > second) & (evidence.image - evidence.diffuse > LEAST)
+
+
+@torch.no_grad()
+def triplets(evidence: Evidence) -> Tensor:
+    """Pixels that look less like what the sources show at their depth than like what they show farther behind::
+
+        E_I - E_behind > 0.1
+
+    of triplets anchor (the pixel), positive (the source at the pixel's depth) and negative (the source at twice that
+    depth). On a surface that looks the same from all sides the positive is the more alike; what a mirror shows lies
+    behind it. After "Self-supervised Monocular Depth Estimation Robust to Reflective Surface Leveraged by Triplet
+    Mining" (Choi et al., ICLR 2025, arXiv 2502.14573), whose abstract speaks of triplets guided by the geometry of the
+    cameras; what the negative is, and the margin, is ours.
+    """
+    return evidence.seen & (evidence.image - evidence.behind > LEAST)
+
+
+DETECTORS: dict[str, Detector] = {"mahalanobis": mahalanobis, "triplets": triplets}
+"""The detectors by name."""
+
+
+@torch.no_grad()
+def brightened(log_residual: Tensor) -> Tensor:
+    """Reflective pixels of an image alone, which has no other view: where the residual brightens by more than 1.22, the
+    mean of the colours' logarithms being above 0.2. Ours; the paper masks in training only.
+
+    Args:
+        log_residual: (B, 3, H, W).
+
+    Returns:
+        (B, 1, H, W) bool.
+    """
+    return log_residual.mean(dim=1, keepdim=True) > BRIGHTER
+
+
+def _centred(values: Tensor, seen: Tensor) -> Tensor:
+    """Values (B, 1, H, W) less their mean over the seen pixels of each image; 0 elsewhere."""
+    values = torch.where(seen, values, 0.0).to(torch.promote_types(values.dtype, torch.float32))
+    return torch.where(seen, values - _mean(values, seen), 0.0)
+
+
+def _mean(values: Tensor, seen: Tensor) -> Tensor:
+    """(B, 1, 1, 1), of values that are 0 on what is not seen."""
+    return values.sum(dim=(1, 2, 3), keepdim=True) / seen.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
