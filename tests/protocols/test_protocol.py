@@ -353,7 +353,7 @@ def test_what_is_broken_off_stops(tmp_path):
     def answer(id: FrameId, frame: Frame) -> DepthMap:
         asked.append(id)
         time.sleep(0.002)
-        if len(asked) == 10:
+        if len(asked) >= 10:
             raise KeyboardInterrupt
         return truth(data)(id, frame)
 
