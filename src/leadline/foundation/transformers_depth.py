@@ -332,25 +332,6 @@ class DepthPro(TransformersDepth):
         """Metric where the field of view is estimated."""
         return Kind("depth", "nothing" if config.use_fov_model else "scale")
 
-    @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """The finest fused map of a dense prediction transformer, which its head turns into depth.
-
-        Raises:
-            ConfigError: this family's head is another.
-        """
-        head = getattr(self.network, "head", None)
-        index = getattr(self.network.config, "head_in_index", None)
-        if head is None or index is None:
-            return super().features(images)
-        seen: list[Tensor] = []
-        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][index]))
-        try:
-            self(images)
-        finally:
-            hook.remove()
-        return seen[0].float().to(images.device)
-
     def quantity(self, output: Any) -> Tensor:
         """Depth: 1 / (inverse depth * width / focal length), within 1e-4 to 1e4."""
         inverse = output.predicted_depth.float()

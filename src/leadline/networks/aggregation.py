@@ -165,7 +165,7 @@ class CrossAttention(nn.Module):
         """(B, width, H, W) and (B, channels, h, w) to (B, width, H, W)."""
         geometric = self.geometric(features)
         key, value = self.key_value(self.semantic(tokens)).chunk(2, dim=1)
-        found = F.scaled_dot_product_attention(_heads(self.query(geometric)), _heads(key), _heads(value))
+        found = F.scaled_dot_product_attention(by_head(self.query(geometric)), by_head(key), by_head(value))
         aggregated = found.transpose(2, 3).flatten(1, 2).unflatten(2, features.shape[-2:])
         gate = self.gate(torch.cat((geometric, aggregated), dim=1)).sigmoid()
         fused: Tensor = features + gate * self.project(aggregated)
@@ -200,6 +200,6 @@ def _nothing(channels: int, width: int) -> nn.Conv2d:
     return convolution
 
 
-def _heads(x: Tensor) -> Tensor:
+def by_head(x: Tensor) -> Tensor:
     """(B, C, h, w) to (B, HEADS, h w, C / HEADS)."""
     return x.flatten(2).unflatten(1, (HEADS, -1)).transpose(2, 3)

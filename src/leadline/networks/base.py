@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError, suggest
@@ -20,6 +21,14 @@ def precisely(head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         return head(features)
     with torch.autocast(features.device.type, enabled=False):
         return head(features.float())
+
+
+def cut(x: Tensor, size: tuple[int, int], scale: int) -> Tensor:
+    """The part of a map at 1/scale of the extended image that lies in the image of ``size``."""
+    rows, columns = ((length + scale - 1) // scale for length in size)
+    # Negative padding, as slicing would make torch.export ask whether the result is contiguous: it then takes only
+    # sizes that are multiples of 32, or only sizes that are not.
+    return F.pad(x, (0, columns - x.shape[-1], 0, rows - x.shape[-2]))
 
 
 class DepthNetwork(nn.Module, ABC):

@@ -19,15 +19,14 @@ from torch import Tensor, nn
 
 from leadline.errors import ConfigError
 from leadline.networks import create, has_pretrained
-from leadline.networks.base import DepthNetwork, precisely
+from leadline.networks.aggregation import by_head
+from leadline.networks.base import DepthNetwork, cut, precisely
 from leadline.networks.swift import ConvBN, Level
 
 #: Where bins are predicted: at this part of the image's size.
 STRIDE = 4
 #: Channels of the decoder at 1/4, 1/8, 1/16 and 1/32.
 WIDTHS = (48, 64, 96, 128)
-#: Of the attention between views.
-HEADS = 4
 #: Added to every bin's width before they are made to sum to 1, so that none vanishes.
 LEAST = 0.1
 
@@ -93,7 +92,7 @@ class NeighbourAttention(nn.Module):
     with P zero at the start (our choice; the paper's students see each camera alone).
 
     Args:
-        width: channels of the features; a multiple of ``HEADS``.
+        width: channels of the features; a multiple of :data:`leadline.networks.aggregation.HEADS`.
     """
 
     def __init__(self, width: int) -> None:
@@ -115,18 +114,13 @@ class NeighbourAttention(nn.Module):
             return features
         looking, seen = pairs.unbind(1)
         key, value = self.key_value(features).chunk(2, dim=1)
-        query, key, value = (_heads(x) for x in (self.query(features), key, value))
+        query, key, value = (by_head(x) for x in (self.query(features), key, value))
         found = F.scaled_dot_product_attention(query[looking], key[seen], value[seen])
         found = found.transpose(2, 3).flatten(1, 2).unflatten(2, features.shape[-2:])
         known = torch.zeros_like(features).index_add(0, looking, found.to(features.dtype))
         count = torch.bincount(looking, minlength=len(features))[:, None, None, None]
         gathered: Tensor = self.project(known / count.clamp(min=1))
         return features + torch.where(count > 0, gathered, 0.0)
-
-
-def _heads(x: Tensor) -> Tensor:
-    """(N, C, h, w) to (N, HEADS, h w, C / HEADS)."""
-    return x.flatten(2).unflatten(1, (HEADS, -1)).transpose(2, 3)
 
 
 class Binned(DepthNetwork):
@@ -204,8 +198,7 @@ class Binned(DepthNetwork):
     def full(self, mean: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, 1, H, W) a map (B, 1, h, w) of the extended image, at the size of the image."""
         # The factor, not the size: torch.export would ask whether sizes are multiples of the stride.
-        x = F.interpolate(mean, scale_factor=float(STRIDE), mode="bilinear")
-        return F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2]))
+        return cut(F.interpolate(mean, scale_factor=float(STRIDE), mode="bilinear"), size, 1)
 
     def decode(
         self, features: Sequence[Tensor], size: tuple[int, int], pairs: Tensor | None = None

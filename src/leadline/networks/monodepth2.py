@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from leadline.networks.base import DepthNetwork, precisely
+from leadline.networks.base import DepthNetwork, cut, precisely
 from leadline.networks.litenet import ConvELU, ReflectConv
 from leadline.networks.public import load_weights, read_weights
 from leadline.networks.resnet import ResNet18
@@ -48,7 +48,7 @@ class Monodepth2(DepthNetwork):
 
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
         """Disparity (B, 1, H, W) in (0, 1); in training also at 1/2, 1/4 and 1/8 of the size."""
-        maps = [_cut(logits.sigmoid(), size, 2**scale) for scale, logits in enumerate(self.decoder(features))]
+        maps = [cut(logits.sigmoid(), size, 2**scale) for scale, logits in enumerate(self.decoder(features))]
         return maps if self.training else maps[0]
 
     def heads(self) -> list[nn.Conv2d]:
@@ -111,10 +111,3 @@ class Decoder(nn.Module):
     def heads(self) -> list[nn.Conv2d]:
         """The disparity convolutions, finest first."""
         return [head.conv for head in self.decoder[-self.SCALES :] if isinstance(head, ReflectConv)]
-
-
-def _cut(x: Tensor, size: tuple[int, int], scale: int) -> Tensor:
-    """The part of a map at 1/scale of the extended image that lies in the image of ``size``."""
-    rows, columns = ((length + scale - 1) // scale for length in size)
-    # Negative padding, see leadline.networks.swift.
-    return F.pad(x, (0, columns - x.shape[-1], 0, rows - x.shape[-2]))

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError
-from leadline.networks.base import DepthNetwork, precisely
+from leadline.networks.base import DepthNetwork, cut, precisely
 from leadline.networks.public import for_images
 
 # Blocks of EfficientNet: repeats, kernel, stride, expansion, channels (Tan and Le, table 1).
@@ -75,7 +75,7 @@ class Swift(DepthNetwork):
 
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
         """Disparity (B, 1, H, W) in (0, 1); in training also at 1/4 and 1/8 of the size."""
-        maps = [_cut(x.sigmoid(), size, scale) for x, scale in zip(self.decoder(features), (1, 4, 8), strict=False)]
+        maps = [cut(x.sigmoid(), size, scale) for x, scale in zip(self.decoder(features), (1, 4, 8), strict=False)]
         return maps if self.training else maps[0]
 
     def heads(self) -> list[nn.Conv2d]:
@@ -259,14 +259,6 @@ def imagenet_file(lite: int) -> Path:
             "pip install 'leadline[train]'"
         ) from None
     return Path(getattr(package, f"EfficientnetLite{lite}ModelFile").get_model_file_path())
-
-
-def _cut(x: Tensor, size: tuple[int, int], scale: int) -> Tensor:
-    """The part of a map at 1/scale of the extended image that lies in the image of ``size``."""
-    rows, columns = ((length + scale - 1) // scale for length in size)
-    # Negative padding, as slicing would make torch.export ask whether the result is contiguous: it then takes only
-    # sizes that are multiples of 32, or only sizes that are not.
-    return F.pad(x, (0, columns - x.shape[-1], 0, rows - x.shape[-2]))
 
 
 def _rounded(channels: float) -> int:
