@@ -42,8 +42,7 @@ from leadline.networks.bridging import Bridged
 from leadline.networks.dinov2 import DINOv2
 from leadline.protocols.folder import FOLDER
 from leadline.training.options import FitOptions
-from leadline.training.rendered import Rendered
-from leadline.training.rendered_classes import LiveClasses
+from leadline.training.rendered import LiveClasses, Rendered
 
 SCORES = tuple(f"{figure}_{region}" for figure in ("abs_rel", "delta1") for region in ("borders", "thin"))
 FIGURES = ("abs_rel", "delta1", *SCORES)

@@ -104,7 +104,8 @@ def room(seed: int, reflections: bool = True) -> worlds.Place:
     return place
 
 
-SEEDS = range(100, 108)
+#: Other rooms than those the least difference was chosen on.
+SEEDS = range(300, 308)
 
 
 @pytest.mark.parametrize("name", DETECTORS)

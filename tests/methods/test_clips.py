@@ -7,7 +7,8 @@ from leadline.camera import Camera
 from leadline.data.augmentation import Augmentation
 from leadline.data.clips import ClipSamples
 from leadline.data.samples import collate
-from leadline.methods.clips import around, each_with_neighbours, in_order
+from leadline.errors import InputError
+from leadline.methods.clips import around, each_with_neighbours, in_order, with_neighbours
 from leadline.training.rendered import Rendered
 
 SIZE = (32, 48)
@@ -36,6 +37,18 @@ def test_clips_are_their_frames_with_their_neighbours(video, augmentation):
     mine, theirs = (Camera._parameters(each["camera"]) for each in (found, expected))
     for name, values in mine.items():
         assert torch.equal(values, theirs[name])
+
+
+def test_frames_whose_pose_was_lost_are_not_learned_from(video, monkeypatch):
+    usable, offsets = with_neighbours(video, (-1, 1)), (-1, 1)
+    assert with_neighbours(video, offsets, poses=True) == usable
+    lost, known = video.ids[usable[-1] + 1], type(video).pose
+    monkeypatch.setattr(type(video), "pose", lambda self, id: None if id == lost else known(self, id))
+    assert with_neighbours(video, offsets) == usable
+    assert with_neighbours(video, offsets, poses=True) == usable[:-1]
+    monkeypatch.setattr(type(video), "pose", lambda self, id: None)
+    with pytest.raises(InputError, match="no frame has a pose and neighbours with poses"):
+        with_neighbours(video, offsets, poses=True)
 
 
 def test_frames_stand_in_the_order_of_time(video):

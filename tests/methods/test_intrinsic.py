@@ -13,10 +13,10 @@ from common.commands import run
 from leadline import checkpoint
 from leadline.data.augmentation import Augmentation
 from leadline.data.samples import collate
-from leadline.errors import ConfigError, InputError
+from leadline.errors import ConfigError
 from leadline.losses.reflection import DETECTORS
 from leadline.methods.base import StudentOptions
-from leadline.methods.intrinsic import KNOWN, Decomposition, Intrinsic, IntrinsicDistilled, posed
+from leadline.methods.intrinsic import KNOWN, Decomposition, Intrinsic, IntrinsicDistilled
 from leadline.methods.litenet import LiteNet
 from leadline.methods.self_supervision import MONODEPTH2
 from leadline.training.rendered import Rendered
@@ -207,17 +207,6 @@ def test_the_pseudo_depth_is_the_intrinsic_teachers_on_reflections_alone(video, 
     target, reflective = method.pseudo(batch)
     assert torch.equal(reflective, flagged)
     assert torch.equal(target, torch.where(flagged, 5.0, 2.0))
-
-
-def test_frames_whose_pose_was_lost_are_not_learned_from(video, monkeypatch):
-    usable, offsets = [1, 2, 3], (-1, 1)
-    assert posed(video, usable, offsets) == usable
-    known = type(video).pose
-    monkeypatch.setattr(Rendered, "pose", lambda self, id: None if id.number == 4 else known(self, id))
-    assert posed(video, usable, offsets) == [1, 2]
-    monkeypatch.setattr(Rendered, "pose", lambda self, id: None)
-    with pytest.raises(InputError, match="no frame has a pose and neighbours with poses"):
-        posed(video, usable, offsets)
 
 
 def test_what_does_not_go_together_is_refused(teachers, video, tmp_path):

@@ -13,7 +13,7 @@ from leadline.errors import InputError
 from leadline.foundation.semantics import open_encoder
 from leadline.methods.segmentation import Encoder, Labeller, Segmentation
 from leadline.training.options import FitOptions
-from leadline.training.rendered_classes import LiveClasses
+from leadline.training.rendered import LiveClasses
 from leadline.training.run import run
 
 SIZE = (32, 64)

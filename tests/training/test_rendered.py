@@ -10,7 +10,7 @@ from common.commands import run
 from leadline import checkpoint, worlds
 from leadline.data.samples import Draws, Samples, training_loader
 from leadline.errors import ConfigError
-from leadline.training.rendered import Live, Rendered, render
+from leadline.training.rendered import Live, LiveClasses, Rendered, render
 
 SIZE = {"height": 32, "width": 64}
 
@@ -102,3 +102,19 @@ def test_a_student_learns_from_a_world_that_is_never_stored(tmp_path, monkeypatc
     assert "from seed 0" in card.data
     assert card.licence == "apache-2.0"
     assert not (tmp_path / "cache").exists()
+
+
+def test_classes_are_those_of_the_world():
+    size = {"height": 32, "width": 48}
+    frames = LiveClasses("room", clips=2, frames=2, seed=5, **size)
+    plain = Live("room", clips=2, frames=2, seed=5, **size)
+    world = worlds.create("room", rate=2.0, **size)
+    for index in (3, 0, -1):
+        seed, moment = divmod(index % 4, 2)
+        expected = world.clip(5 + seed, 2)[moment]
+        np.testing.assert_array_equal(frames[index].semantics, expected.semantics)
+        np.testing.assert_array_equal(frames[index].image, plain[index].image)
+    assert len(np.unique(frames[0].semantics)) > 3
+    sample = Samples(frames, (32, 32))[0, 1]
+    assert sample["semantics"].shape == (1, 32, 32)
+    np.testing.assert_array_equal(sample["semantics"][0], frames[1].semantics[:, 8:40])

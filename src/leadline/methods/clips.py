@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,8 +27,13 @@ def around(length: int, stride: int = 1) -> tuple[int, ...]:
     return (-stride, *range(stride, length * stride + 1, stride))
 
 
-def with_neighbours(frames: Images, offsets: Sequence[int]) -> list[int]:
+def with_neighbours(frames: Images, offsets: Sequence[int], poses: bool = False) -> list[int]:
     """Indices of the frames that have a neighbour at each of the offsets.
+
+    Args:
+        frames: a data set.
+        offsets: of the neighbours.
+        poses: the frame's and its neighbours' must be known, too: tracking is lost now and then.
 
     Raises:
         ConfigError: the frames are of no data set that knows neighbours.
@@ -38,6 +44,12 @@ def with_neighbours(frames: Images, offsets: Sequence[int]) -> list[int]:
     found = usable(frames, offsets)
     if not found:
         raise InputError(f"{frames.root}: no frame has neighbours at {list(offsets)}")
+    if not poses:
+        return found
+    known = functools.cache(lambda id: id is not None and frames.pose(id) is not None)
+    found = [i for i in found if all(known(frames.neighbour(frames.ids[i], offset)) for offset in (0, *offsets))]
+    if not found:
+        raise InputError(f"{frames.root}: no frame has a pose and neighbours with poses at {list(offsets)}")
     return found
 
 

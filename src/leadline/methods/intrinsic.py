@@ -9,7 +9,6 @@ mirrors too far away. Here a decomposition, trained beside depth, finds reflecti
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -19,9 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from leadline.camera import Camera
-from leadline.data.dataset import DataSet
-from leadline.data.images import Images
-from leadline.errors import ConfigError, InputError
+from leadline.errors import ConfigError
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.licences import student_licence
 from leadline.geometry.warp import sample, synthesise
@@ -146,20 +143,6 @@ def compare(
     return Views(frames, diffuse, log_residual, torch.stack(warped, dim=1), visible, evidence)
 
 
-def posed(frames: Images, usable: Sequence[int], offsets: Sequence[int]) -> list[int]:
-    """Those of the usable frames whose pose, and whose neighbours' poses, are known: tracking is lost now and then.
-
-    Raises:
-        InputError: there is none.
-    """
-    assert isinstance(frames, DataSet)
-    known = functools.cache(lambda id: id is not None and frames.pose(id) is not None)
-    found = [i for i in usable if all(known(frames.neighbour(frames.ids[i], offset)) for offset in (0, *offsets))]
-    if not found:
-        raise InputError(f"{frames.root}: no frame has a pose and neighbours with poses at {list(offsets)}")
-    return found
-
-
 def all_frames(middle: Tensor, sources: Tensor) -> Tensor:
     """(B, 1 + S, 3, H, W) of the middle frames (B, 3, H, W) and their sources (B, S, 3, H, W)."""
     return torch.cat((middle[:, None], sources), dim=1)
@@ -219,12 +202,6 @@ class Intrinsic(VideoMethod):
         """See :meth:`VideoMethod.make_student`."""
         super().make_student(targets)
         _ = self.network
-
-    def usable(self, frames: Images) -> Sequence[int]:
-        """Where poses are to be known, the frames that have them, with their neighbours."""
-        usable = super().usable(frames)
-        known = self.base is not None and self.base.options.metric
-        return posed(frames, usable, self.offsets) if known else usable
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """End the warm-up when it is time."""
@@ -315,10 +292,6 @@ class IntrinsicDistilled(VideoMethod):
             raise ConfigError(
                 f"intrinsic: {intrinsic} does not take images apart; a teacher that does: leadline train intrinsic-room"
             )
-
-    def usable(self, frames: Images) -> Sequence[int]:
-        """The frames whose poses are known, with their neighbours."""
-        return posed(frames, super().usable(frames), self.offsets)
 
     def licence(self) -> str:
         """The teachers' terms travel with what they taught."""

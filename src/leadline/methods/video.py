@@ -82,10 +82,10 @@ class VideoMethod(Method):
         return self.base.pictures() if self.base is not None else {}
 
     def usable(self, frames: Images) -> Sequence[int]:
-        """With a base the frames that have the neighbours."""
+        """With a base the frames that have the neighbours, and poses where they are to be known."""
         if self.base is None:
             return super().usable(frames)
-        return with_neighbours(frames, self.offsets)
+        return with_neighbours(frames, self.offsets, poses=self.base.options.metric)
 
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path

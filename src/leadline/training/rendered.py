@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 
@@ -97,6 +97,8 @@ class Live(Images):
     """
 
     licence = Rendered.licence
+    #: What of a frame is known beside image, depth, camera, pose and mask.
+    further: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -142,7 +144,15 @@ class Live(Images):
                 del self._open[next(iter(self._open))]
             self._open[number] = self.world.clip(self.seed + number, self.frames)
         frame = self._open[number].shoot(index % self.frames, flow=False)
-        return Frame(frame.image, frame.depth, frame.camera, frame.pose, name=self.paths[index].name, mask=frame.mask)
+        kept = {name: getattr(frame, name) for name in ("image", "depth", "camera", "pose", "mask", *self.further)}
+        return Frame(name=self.paths[index].name, **kept)
+
+
+class LiveClasses(Live):
+    """:class:`Live` for networks that learn what things are: frames also know the class of each pixel,
+    ``Frame.semantics``, which the world names in ``classes``."""
+
+    further = ("semantics",)
 
 
 def render(
