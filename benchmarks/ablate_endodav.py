@@ -11,9 +11,9 @@ when it comes, and its light student (swift-video) likewise. Poses are known. Ju
 apart, each with one scale: AbsRel, delta1, TAE in both modes. The last column is the mean of the ratios of AbsRel to
 the frozen network's within each seed.
 
-Without --network a small one is first trained on true depth of rendered video, once for all seeds: of tubes, which it
-is then tuned on without depth, other places; of rendered rooms for the real one. Every run writes its figures to a file
-of its own and is skipped while that is there.
+Without --network a small one is first trained on true depth of rendered video of rooms, once for all: what it is then
+tuned on without depth, tubes and a real room, it has never seen. Every run writes its figures to a file of its own and
+is skipped while that is there.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ INFERENCE = {
 }
 FIGURES = ("abs_rel", "delta1", "tae", "tae_depthcrafter")
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"base": 500, "steps": 70, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 40},
+    "quick": {"base": 800, "steps": 70, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 40},
     "paper": {"base": 20_000, "steps": 20_000, "batch": 1, "length": 16, "size": (256, 320), "lr": 1e-4, "clips": 640},
 }
 
@@ -81,10 +81,6 @@ class TractVideo(Tract):
     def judged(self, seed: int) -> DataSet:
         return self._video(4, 54, 90_000 + 1000 * seed)
 
-    def before(self) -> DataSet:
-        """What the small network is first trained on."""
-        return self._video(self.clips, 14, 50_000)
-
     def _video(self, clips: int, frames: int, seed: int) -> Rendered:
         height, width = self.size
         return Rendered("tract", clips, frames, seed, rate=15.0, height=height, width=width, poses=True)
@@ -96,18 +92,13 @@ class RoomVideo(Room):
     stride = 3
     rules = replace(Room.rules, alignment="median-video", scores=(), temporal=True)
 
-    def __init__(self, data: Path, size: tuple[int, int], clips: int, length: int) -> None:
+    def __init__(self, data: Path, length: int) -> None:
         super().__init__(data)
-        self.size, self.clips = size, clips
         judged = {self.frames.ids[index] for index in self.parts[1]}
         offsets = around(length, self.stride)
         ids = self.frames.ids
         whole = [i for i in self.parts[0] if judged.isdisjoint(self.frames.neighbour(ids[i], o) for o in offsets)]
         self.parts = whole, self.parts[1]
-
-    def before(self) -> DataSet:
-        height, width = self.size
-        return Rendered("room", self.clips, 14, 50_000, rate=10.0, height=height, width=width)
 
 
 Video = TractVideo | RoomVideo
@@ -121,8 +112,8 @@ def main() -> None:
     name = options.scale
     size = SIZES[name]
     for on in options.on:
-        shape, clips = size["size"], size["clips"]
-        ground = TractVideo(shape, clips) if on == "tract" else RoomVideo(options.data, shape, clips, size["length"])
+        tract = on == "tract"
+        ground = TractVideo(size["size"], size["clips"]) if tract else RoomVideo(options.data, size["length"])
         bench = Bench(ground, options.network, size, options.device)
         network = Path(options.network or "vda-tiny").stem
         figures = every_run(
@@ -142,9 +133,11 @@ class Bench:
         """Tune one network, where it has to be, and judge it."""
         tuned, strategy = INFERENCE.get(name, (name, None))
         model = load(str(self.network() if tuned == FROZEN else self.tuned(tuned, seed)), device=self.torch_device)
-        if isinstance(model, PublicVideoDepth):  # judged as what tuning starts from: depth, read off by the range
-            student = Student(model.network, "scale-invariant-depth", depth_range=self.ground.depth_range)
-            card = Card(model.network.architecture, str(student.kind), student.unit, self.size["size"])
+        if tuned == FROZEN:  # judged as what tuning starts from: depth, read off by the range
+            assert isinstance(model, PublicVideoDepth | LeadlineModel)
+            network = model.network if isinstance(model, PublicVideoDepth) else model.student.network
+            student = Student(network, "scale-invariant-depth", depth_range=self.ground.depth_range)
+            card = Card(network.architecture, str(student.kind), student.unit, self.size["size"])
             model = LeadlineModel(student, card, model.name, self.torch_device)
         data = self.ground.judged(seed)
         candidate = watched(name, lambda images: shown(model, images, strategy), data)
@@ -155,11 +148,13 @@ class Bench:
         """What is tuned."""
         if self.named:
             return self.named
-        file = self.kept("before", 0)
+        (height, width), budget = self.size["size"], self.budget(0, self.size["base"])
+        file = kept("ablate-endodav", "before", 0, self.size["clips"], self.size["length"], budget)
         if not file.is_file():
-            student = StudentOptions("vda-tiny", depth_range=self.ground.depth_range)
+            rooms = Rendered("room", 2 * self.size["clips"], 14, 50_000, rate=10.0, height=height, width=width)
+            student = StudentOptions("vda-tiny", depth_range=(0.2, 12.0))
             method = SupervisedVideo(student, self.size["length"], optimiser=Optimiser(lr=5e-4))
-            train(method, self.ground.before(), self.budget(0, self.size["base"]), file)
+            train(method, rooms, budget, file)
         return file
 
     def tuned(self, name: str, seed: int) -> Path:

@@ -48,7 +48,7 @@ RANGE = (0.5, 200.0)
 RULES = replace(DDAD, split="all", min_depth=RANGE[0])
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
-        "student": "swift-bins", "size": (96, 160), "scale": 0.09, "clips": 40, "steps": 150, "batch": 2, "lr": 5e-4,
+        "student": "swift-bins", "size": (96, 160), "scale": 0.09, "clips": 40, "steps": 300, "batch": 2, "lr": 2e-3,
         "teacher": "swift-lite2", "teacher_steps": 400,
     },
     "paper": {

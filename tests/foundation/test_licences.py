@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline.foundation.licences import is_restricted, licence_of, permits_commercial, student_licence
+from leadline.foundation.licences import is_restricted, joined, licence_of, permits_commercial, student_licence
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,27 @@ def test_what_a_licence_permits_survives_distillation(licence: str, permitted: b
     assert permits_commercial(licence) is permitted
     assert permits_commercial(student_licence(licence)) is permitted
     assert is_restricted(student_licence(licence)) is (permitted is not True)
+
+
+@pytest.mark.parametrize(
+    ("terms", "permitted"),
+    [
+        (["apache-2.0", "mit", "mit"], True),
+        (["apache-2.0", "cc-by-nc-sa-4.0"], False),
+        (["apache-2.0", "unknown"], None),
+        (["unknown", "cc-by-nc-4.0"], False),
+        (["mit", "needs facebook/dinov2-small, whose licence is apache-2.0"], True),
+        (["mit", "needs facebook/x, whose licence is cc-by-nc-4.0"], False),
+        ([student_licence("apache-2.0"), "cc-by-nc-sa-4.0"], False),
+        ([student_licence("apache-2.0"), "cc-by-4.0"], True),
+    ],
+)
+def test_all_of_several_terms_hold_also_for_who_learns_from_them(terms: list[str], permitted: bool | None) -> None:
+    together = joined(*terms)
+    assert len(together.split("; ")) == len(set(terms))
+    assert permits_commercial(together) is permitted
+    assert permits_commercial(student_licence(together)) is permitted
+    assert permits_commercial(student_licence(student_licence(together))) is permitted
 
 
 def test_an_unknown_teacher_is_said_to_be_restricted() -> None:

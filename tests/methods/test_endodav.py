@@ -25,6 +25,7 @@ from leadline.methods.self_supervision import AF_SFM, MONODEPTH2
 from leadline.methods.supervised_video import SupervisedVideo
 from leadline.networks import create
 from leadline.networks.adapters import load_adapters
+from leadline.networks.student import Student
 from leadline.training.rendered import Rendered
 
 SIZE = (64, 96)
@@ -60,6 +61,26 @@ def ready(method, video, folder, starts=(1, 2)) -> dict:
     method.make_student(torch.ones(1))
     samples = method.samples(frames, SIZE)
     return collate([samples[0, start] for start in starts])
+
+
+@pytest.mark.parametrize("wrong", [0.125, 1.0, 4.0])
+def test_known_poses_tell_the_scale_before_anything_is_trained(video, network, tmp_path, monkeypatch, wrong):
+    """True depth, with disparity too large by a factor."""
+    method = EndoDAV(network, length=2, base=KNOWN)
+    farthest = 400.0
+
+    def clip(student, images):
+        true = torch.stack([torch.from_numpy(video[index].depth.values) for index in (1, 2)])[:, None]
+        true = torch.nn.functional.interpolate(true, images.shape[-2:], mode="nearest")
+        return [1 / (1 / farthest + wrong * (1 / true.clamp(1, 399) - 1 / farthest))]
+
+    monkeypatch.setattr(Student, "clip", clip)
+    method.prepare(video, [1], SIZE, tmp_path)
+    method.make_student(torch.ones(1))
+    nearest, found = method.student.depth_range
+    assert found == farthest
+    factor = (1 / nearest - 1 / farthest) / (1 / 1.0 - 1 / farthest)
+    assert factor * wrong == pytest.approx(1, rel=0.2)
 
 
 def test_vits_has_the_published_number_of_trained_parameters(tmp_path, capsys):
@@ -294,6 +315,7 @@ def test_recipes_one_after_the_other_then_a_video(tmp_path, capsys, monkeypatch)
     # The frozen weights were averaged with themselves and are what they were: the adapters are all there is to it.
     base, tuned = LeadlineModel.open("video.safetensors"), LeadlineModel.open("tuned.safetensors")
     load_adapters("tuned.adapters.safetensors", base.student.network)
+    base.student.depth_range = tuned.student.depth_range  # the scale that explains the video
     clip = torch.rand(1, 3, 3, *SIZE)
     with torch.no_grad():
         torch.testing.assert_close(base.student.clip(clip)[0], tuned.student.clip(clip)[0], rtol=1e-5, atol=1e-4)

@@ -34,7 +34,8 @@ COMMERCIAL = {
 }  # fmt: skip
 #: Words that restrict to research or non-commercial use, in names (cc-by-nc-4.0) and in sentences.
 RESTRICTING = re.compile(r"(^|[^a-z])(nc|amlr|non-?commercial|research)([^a-z]|$)")
-TAUGHT = re.compile(r"distilled from a teacher under (.+?)(:|$)")
+#: Sentences that name a licence: those of :func:`student_licence`, and of what is needed beside the weights.
+NAMING = re.compile(r"(?:distilled from a teacher under|needs .+?, whose licence is) (.+?)(?:: |$)")
 
 
 def licence_of(folder: Path | None, name: str) -> str:
@@ -55,19 +56,32 @@ def licence_of(folder: Path | None, name: str) -> str:
 
 
 def permits_commercial(licence: str) -> bool | None:
-    """Whether the licence (or sentence of :func:`student_licence`) permits commercial use; None where not
-    known.
+    """Whether the licence (or sentence of :func:`student_licence`, or several of either as :func:`joined` writes them)
+    permits commercial use; None where not known.
 
     Example:
-        >>> permits_commercial("MIT"), permits_commercial("cc-by-nc-4.0"), permits_commercial("unknown")
+        >>> permits_commercial("MIT"), permits_commercial("mit; cc-by-nc-4.0"), permits_commercial("unknown")
         (True, False, None)
     """
-    text = licence.strip().lower()
-    if taught := TAUGHT.match(text):
-        return permits_commercial(taught[1])
-    if text in COMMERCIAL:
+    parts = licence.strip().lower().split("; ")
+    if len(parts) > 1:
+        each = [permits_commercial(part) for part in parts]
+        return False if False in each else None if None in each else True
+    if named := NAMING.match(parts[0]):
+        return permits_commercial(named[1])
+    if parts[0] in COMMERCIAL:
         return True
-    return False if RESTRICTING.search(text) else None
+    return False if RESTRICTING.search(parts[0]) else None
+
+
+def joined(*terms: str) -> str:
+    """All of these terms, each once.
+
+    Example:
+        >>> joined("mit", "cc-by-4.0; mit")
+        'mit; cc-by-4.0'
+    """
+    return "; ".join(dict.fromkeys(part for each in terms for part in each.split("; ")))
 
 
 def is_restricted(licence: str) -> bool:
@@ -76,20 +90,26 @@ def is_restricted(licence: str) -> bool:
 
 
 def student_licence(teacher: str) -> str:
-    """What the card of a student distilled from a teacher under that licence says.
+    """What the card of a student distilled from a teacher under that licence says; of several, or of a sentence, of
+    each licence that is named.
 
     Example:
         >>> student_licence("cc-by-nc-4.0")
         'distilled from a teacher under cc-by-nc-4.0: non-commercial use only'
     """
-    permitted = permits_commercial(teacher)
+    named = ((part, NAMING.match(part)) for part in teacher.split("; "))
+    return joined(*(_taught(match[1] if match else part) for part, match in named))
+
+
+def _taught(licence: str) -> str:
+    permitted = permits_commercial(licence)
     if permitted is None:
         terms = "its terms are not known, so treat as restricted to non-commercial use"
-        if teacher.strip() in ("", UNKNOWN):
+        if licence.strip() in ("", UNKNOWN):
             return f"distilled from a teacher under unknown terms: {terms}"
     else:
         terms = "commercial use permitted under its conditions" if permitted else "non-commercial use only"
-    return f"distilled from a teacher under {teacher}: {terms}"
+    return f"distilled from a teacher under {licence}: {terms}"
 
 
 def _front_matter(readme: Path) -> str | None:

@@ -24,6 +24,7 @@ from leadline.data.samples import Frames, Samples, to_device
 from leadline.depth import Kind, unit_ratio
 from leadline.errors import InputError
 from leadline.foundation.base import DepthModel
+from leadline.foundation.licences import joined
 from leadline.methods.optimiser import Optimiser
 from leadline.metrics.depth import depth_errors
 from leadline.metrics.robust import robust_error
@@ -85,7 +86,7 @@ class Method(lightning.LightningModule, ABC):
 
         Args:
             frames: all frames.
-            used: indices that training or judging will ask for.
+            used: indices that training will ask for, then those that judging will.
             size: (height, width) trained at.
             folder: of the run, for what is worth keeping.
 
@@ -136,8 +137,8 @@ class Method(lightning.LightningModule, ABC):
         """Kind and unit the student's output will have."""
 
     def licence(self) -> str:
-        """What the trained weights may be used for: the terms of what they started from travel with them."""
-        return self.origin.licence if self.origin else self.data_licence
+        """What the trained weights may be used for: the terms of the data, and those of what they started from."""
+        return joined(self.origin.licence, self.data_licence) if self.origin else self.data_licence
 
     def learned_from(self) -> str:
         """Identifies the weights that teach or are started from, whatever the names of their files; empty where there

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from leadline.errors import ConfigError
+from leadline.foundation.licences import joined
 from leadline.foundation.semantics import open_encoder
 from leadline.foundation.transformers_depth import open_depth_anything
 from leadline.methods.affine import V2, AffineInvariant, Terms
@@ -94,11 +95,9 @@ class BriGeS(AffineInvariant):
 
     def licence(self) -> str:
         """That of the data; what both models know went in, so their terms are named too, where they are others."""
-        models, own = (self.depth, self.semantics), super().licence()
-        if all(model.licence == own for model in models):
-            return own
-        needed = [f"{model.name}, whose licence is {model.licence}" for model in models]
-        return f"{own}; needs {' and '.join(needed)}"
+        own, models = super().licence(), (self.depth, self.semantics)
+        needed = [f"needs {m.name}, whose licence is {m.licence}" for m in models if m.licence != own]
+        return joined(own, *needed)
 
     def learned_from(self) -> str:
         """See :meth:`Method.learned_from`."""

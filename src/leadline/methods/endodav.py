@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from torch import Tensor
 
 from leadline import checkpoint
 from leadline.checkpoint import Card
+from leadline.data.images import Images
+from leadline.data.samples import Frames
 from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
@@ -36,6 +40,8 @@ from leadline.networks.student import Student
 from leadline.networks.video import VideoDepth
 
 SPATIAL, TEMPORAL = "spatial", "temporal"
+#: How many clips tell the scale that explains them best, and the factors that are tried.
+CLIPS, FACTORS = 4, [2.0 ** (step / 4) for step in range(-24, 25)]
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,10 @@ class EndoDAV(VideoMethod):
     What is saved is the network with its adapters merged, which predicts, teaches and is judged like any other, and
     beside it, as NAME.adapters.safetensors, the adapters alone.
 
+    Such a network may know disparity up to a factor only. Learned poses take on its scale; known poses have one of
+    their own, so that, before anything is trained, disparity is multiplied by the factor that explains a few clips best
+    (ours): the nearest depth of the range moves, the farthest stays.
+
     Args:
         network: what is tuned: a leadline checkpoint of a video network, a public checkpoint of Video Depth Anything
             (.pth), or its name on the hub.
@@ -162,6 +172,7 @@ class EndoDAV(VideoMethod):
         self.opened, self.adapters, self.phases, self.given_range = opened, adapters, phases, given
         self.length, self.stride, self.projection, self.checkpointing = length, stride, projection, checkpointing
         self.phase = TEMPORAL if phases.temporal else SPATIAL
+        self._clips: dict[str, Any] | None = None
 
     @property
     def offsets(self) -> tuple[int, ...]:
@@ -179,6 +190,20 @@ class EndoDAV(VideoMethod):
     def teacher_card(self) -> dict[str, str]:
         """The network that is tuned."""
         return self.opened.described()
+
+    def prepare(
+        self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
+    ) -> tuple[Frames, dict[int, str]]:
+        """See :meth:`VideoMethod.prepare`; with known poses keep the clips that tell the scale."""
+        ready, failures = super().prepare(frames, used, size, folder)
+        if self.base is not None and self.base.options.metric:
+            samples = self.samples(ready, size)
+            usable = set(self.usable(frames))
+            learned = [index for index in used if index in usable]
+            learned = learned[: max(1, len(learned) // 2)]  # those kept apart come last
+            chosen = learned[:: max(1, len(learned) // CLIPS)][:CLIPS]
+            self._clips = samples.collate([samples[0, index] for index in chosen])
+        return ready, failures
 
     def make_student(self, targets: Tensor) -> None:
         """The network with adapters; everything else of it is frozen."""
@@ -199,6 +224,31 @@ class EndoDAV(VideoMethod):
         parts = ", ".join(f"{size:,} {phase}" for phase, size in sizes.items())
         say = Console(stderr=True, highlight=False, soft_wrap=True).print
         say(f"{count:,} of {every:,} parameters are trained ({count / every:.2%}): {parts}")
+        if self._clips is not None:
+            factor, self.student.depth_range = self._explaining(self._clips)
+            self._clips = None
+            ends = " to ".join(f"{end:.3g}" for end in self.student.depth_range)
+            say(f"disparity times {factor:.3g} explains the video best: depth from {ends} {unit}")
+
+    @torch.no_grad()
+    def _explaining(self, clips: dict[str, Any]) -> tuple[float, tuple[float, float]]:
+        """The factor of disparity with which clips have the least photometric error, and the depth range that has
+        it."""
+        assert self.base is not None
+        assert self.student.depth_range is not None
+        nearest, farthest = self.student.depth_range
+        each = each_with_neighbours(clips)
+        depth = self.student.clip(in_order(clips, "clean")[:, 1:-1])[0].float()
+        near = 1 / depth - 1 / farthest
+        geometry = self.base.geometry(each)
+
+        def error(factor: float) -> float:
+            scaled = [1 / (1 / farthest + factor * near)]
+            same = torch.Generator().manual_seed(0)  # the noise of the auto-mask
+            return float(self.base.losses(scaled, each, generator=same, geometry=geometry)["photometric"])
+
+        best = min(sorted(FACTORS, key=lambda factor: abs(math.log(factor))), key=error)
+        return best, (1 / (1 / farthest + best * (1 / nearest - 1 / farthest)), farthest)
 
     def _depth_range(self, kind: Kind, unit: str) -> tuple[float, float] | None:
         """In the unit of the data, where the checkpoint's is another."""
@@ -255,7 +305,12 @@ class EndoDAV(VideoMethod):
             InputError: a file cannot be written.
         """
         network = copy.deepcopy(self.student.network)
-        settings = {"network": self.opened.name, "spatial": self.adapters.spatial, "temporal": self.adapters.temporal}
+        settings = {
+            "network": self.opened.name,
+            "spatial": self.adapters.spatial,
+            "temporal": self.adapters.temporal,
+            "depth_range": self.student.depth_range,
+        }
         save_adapters(out.with_suffix(".adapters.safetensors"), network, self.base_digest, settings)
         merge(network)
         checkpoint.save(out, network.state_dict(), card)

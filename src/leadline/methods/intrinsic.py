@@ -20,7 +20,7 @@ from torch import Tensor
 from leadline.camera import Camera
 from leadline.errors import ConfigError
 from leadline.foundation.leadline_model import LeadlineModel
-from leadline.foundation.licences import student_licence
+from leadline.foundation.licences import joined, student_licence
 from leadline.geometry.warp import sample, synthesise
 from leadline.losses.imitation import depth_imitation
 from leadline.losses.intrinsic import contrast, reconstruction
@@ -295,8 +295,7 @@ class IntrinsicDistilled(VideoMethod):
 
     def licence(self) -> str:
         """The teachers' terms travel with what they taught."""
-        terms = dict.fromkeys(student_licence(teacher.licence) for teacher in (self.plain, self.intrinsic))
-        return "; ".join(terms)
+        return joined(*(student_licence(teacher.licence) for teacher in (self.plain, self.intrinsic)))
 
     def learned_from(self) -> str:
         """See :meth:`Method.learned_from`."""

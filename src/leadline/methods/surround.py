@@ -28,7 +28,7 @@ from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
-from leadline.foundation.licences import student_licence
+from leadline.foundation.licences import joined, student_licence
 from leadline.losses.bins import bin_chamfer, depth_probability, probability_divergence
 from leadline.losses.imitation import depth_imitation, feature_imitation
 from leadline.losses.normalise import masked_median
@@ -165,8 +165,9 @@ class Surround(Method):
         return Kind("depth", "nothing"), "m"
 
     def licence(self) -> str:
-        """The teacher's terms travel with what it taught."""
-        return student_licence(self.teacher.licence) if self.teacher else super().licence()
+        """The teacher's terms travel with what it taught, those of the data with what its lidar did."""
+        own = super().licence()
+        return joined(student_licence(self.teacher.licence), own) if self.teacher else own
 
     def learned_from(self) -> str:
         """See :meth:`Method.learned_from`."""

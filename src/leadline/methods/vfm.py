@@ -22,7 +22,7 @@ from leadline.data.images import Images
 from leadline.data.samples import Frames, Samples
 from leadline.errors import ConfigError
 from leadline.foundation.leadline_model import LeadlineModel
-from leadline.foundation.licences import student_licence
+from leadline.foundation.licences import joined, student_licence
 from leadline.foundation.semantics import open_encoder
 from leadline.foundation.tokens import TokenCache
 from leadline.losses.category import Categories, category_divergence, prototype_alignment
@@ -126,7 +126,7 @@ class VFMTeacher(VideoMethod):
 
     def licence(self) -> str:
         """That of the data; what the encoder knows went in, so its terms are named too."""
-        return f"{super().licence()}; needs {self.encoder.name}, whose licence is {self.encoder.licence}"
+        return joined(super().licence(), f"needs {self.encoder.name}, whose licence is {self.encoder.licence}")
 
     def make_student(self, targets: Tensor) -> None:
         """See :meth:`VideoMethod.make_student`."""
