@@ -64,7 +64,7 @@ INFERENCE = {
 }
 FIGURES = ("abs_rel", "delta1", "tae", "tae_depthcrafter")
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"base": 800, "steps": 70, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-3, "clips": 40},
+    "quick": {"base": 800, "steps": 70, "batch": 2, "length": 8, "size": (128, 160), "lr": 3e-2, "clips": 40},
     "paper": {"base": 20_000, "steps": 20_000, "batch": 1, "length": 16, "size": (256, 320), "lr": 1e-4, "clips": 640},
 }
 

@@ -376,3 +376,18 @@ def test_diffuse_times_residual_stays_the_image() -> None:
     for transform in (Resize(23, 31), Resize(90, 120), Crop(2, 3, 20, 30), HorizontalFlip(1.0)):
         moved = transform(frame)
         np.testing.assert_allclose(moved.diffuse * moved.residual, moved.image, atol=1e-5)
+
+
+@given(st.integers(0, 1000), st.sampled_from(["metric-depth", "scale-invariant-disparity"]))
+@settings(max_examples=20, deadline=None)
+def test_no_point_of_sparse_depth_is_lost_but_those_behind_others(seed, kind):
+    rng = np.random.default_rng(seed)
+    old, new = (48, 60), (16, 15)
+    known = rng.random(old) < 0.05
+    values = np.where(known, rng.uniform(1, 9, old), 0).astype(np.float32)
+    depth = DepthMap(values, kind, "m" if "metric" in kind else "arbitrary", known)
+    resized = Resize(*new)(Frame(np.zeros((*old, 3), np.float32), depth)).depth
+    blocks, there = (each.reshape(16, 3, 15, 4).swapaxes(1, 2).reshape(*new, 12) for each in (values, known))
+    np.testing.assert_array_equal(resized.valid, there.any(axis=2))
+    nearest = np.where(there, blocks, np.inf).min(axis=2) if "depth" in kind else blocks.max(axis=2)
+    np.testing.assert_array_equal(resized.values[resized.valid], nearest[resized.valid])

@@ -18,11 +18,13 @@ from leadline.camera import Pinhole
 from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.ddad import Ddad, DdadLayout
+from leadline.data.rigs import RigSamples
 from leadline.data.split import Holdout
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
 from leadline.export.onnx import export_onnx
 from leadline.foundation.leadline_model import LeadlineModel
+from leadline.foundation.licences import is_restricted
 from leadline.methods.base import StudentOptions
 from leadline.methods.surround import Distillation, Surround, lidar_error
 from leadline.networks import create
@@ -245,20 +247,48 @@ def test_a_network_without_bins_and_single_cameras_are_refused(data, tmp_path):
         Surround(None, STUDENT, NOTHING).usable(data.only([0, 6]))
 
 
-@pytest.mark.parametrize("every", [1, 4, 0.25], ids=["as it is", "sparser", "denser"])
-def test_lidar_may_be_sparser_or_denser(tmp_path, every):
+def test_bins_of_another_range_are_refused(data, tmp_path):
+    """They would be read off wrongly: metres that nothing else would show to be wrong."""
+    method = Surround(None, replace(STUDENT, options=STUDENT.options | {"ratio": 200.0}), NOTHING)
+    with pytest.raises(ConfigError, match=r"depth_range: the bins of .* span 1 to 200, which 0\.5 to 80 does not"):
+        ready(method, data, tmp_path)
+
+
+def test_depth_reaches_as_far_as_it_says_in_every_camera(data, tmp_path):
+    method = Surround(None, STUDENT, NOTHING)
+    batch = ready(method, data, tmp_path)
+    farthest = STUDENT.depth_range[1] * batch["focal"] / method.focal
+    assert farthest.min() == pytest.approx(STUDENT.depth_range[1])
+
+
+def test_terms_of_the_data_stay_beside_those_of_the_teacher(data, tmp_path):
+    method = Surround(network_teacher(), STUDENT)
+    ready(method, data, tmp_path)
+    method.data_licence = "cc-by-nc-sa-4.0"
+    assert "distilled from a teacher" in method.licence()
+    assert is_restricted(method.licence())
+
+
+@pytest.mark.parametrize(
+    ("every", "share"), [(1, (1, 1)), (4, (0.3, 0.7)), (0.25, (1.01, 1.5))], ids=["as it is", "sparser", "denser"]
+)
+def test_lidar_may_be_sparser_or_denser(tmp_path, data, every, share):
+    """Images are so small that usual lidar all but fills them."""
     layout = DdadLayout()
     lidar = replace(layout.lidar, steps=round(layout.lidar.steps / every))
     layout.write_clip(tmp_path / "ddad", 0, rigs(layout.mounts(), 1, 0.06, lidar=lidar, drives=True))
     layout.finish(tmp_path / "ddad", 1)
     method = Surround(network_teacher(), STUDENT)
-    data = Ddad(tmp_path / "ddad", split="all")
-    chosen = list(method.usable(data))
-    frames, _ = method.prepare(data, chosen, SIZE, tmp_path)
+    other = Ddad(tmp_path / "ddad", split="all")
+    frames, _ = method.prepare(other, list(method.usable(other)), SIZE, tmp_path)
     torch.manual_seed(0)
     method.make_student(torch.full((8,), 5.0))
     samples = method.samples(frames, SIZE)
-    parts = method.parts(samples.collate([samples[0, 0]]))
+    batch = samples.collate([samples[0, 0]])
+    usual = RigSamples(data, SIZE)[0, 0]
+    points = [int((torch.isfinite(each["target"]) & each["mask"]).sum()) for each in (batch, usual)]
+    assert share[0] <= points[0] / points[1] <= share[1]
+    parts = method.parts(batch)
     assert all(part.isfinite() for part in parts.values())
 
 

@@ -242,10 +242,36 @@ class DataSet(Images, ABC):
         """The frames of one instant, see :meth:`instants`, by the names of their cameras."""
         return Rig({self.ids[index].camera: self[index] for index in indices})
 
+    def readable_rig(self, indices: Sequence[int]) -> tuple[Rig | None, list[str]]:
+        """The rig of those frames of one instant that can be read, None where there is none; and what is wrong with the
+        others."""
+        try:
+            return self.rig(indices), []
+        except InputError as error:
+            if len(indices) == 1:
+                return None, [str(error)]
+        good, problems = [], []
+        for index in indices:  # once more, but one by one
+            try:
+                self[index]
+                good.append(index)
+            except InputError as error:
+                problems.append(str(error))
+        try:
+            return (self.rig(good) if good else None), problems
+        except InputError as error:  # of what they share
+            return None, [*problems, str(error)]
+
     @cached_property
     def digest(self) -> str:
         """Of the frames and their order, 16 hexadecimal digits: two results are comparable where it agrees."""
         return digest(self.ids)
+
+    @property
+    def masks(self) -> str:
+        """Which masks of its own this copy brings, where copies differ in that; results with and without are not
+        comparable."""
+        return ""
 
     @property
     def incomplete(self) -> str:

@@ -274,13 +274,21 @@ class Ddad(DataSet):
 
     def more(self, id: FrameId) -> dict[str, Any]:
         """The mask, where there is one."""
-        scene = self._scene(id).folder.resolve().name
-        files = (self.root / mask.format(scene=scene, camera=id.camera) for mask in MASKS)
-        file = next((path for path in files if path.is_file()), None)
+        file = self._mask_file(id)
         if file is None:
             return {}
         mask = read_image(file).min(axis=2) > 127
         return {"mask": mask[nearest_pixels(mask.shape, self._datum(id).size)]}
+
+    @property
+    def masks(self) -> str:
+        """Whether the vehicle's own parts are masked in any camera."""
+        return "of the vehicle itself" if any(self._mask_file(id) for id in self.ids) else "none"
+
+    def _mask_file(self, id: FrameId) -> Path | None:
+        scene = self._scene(id).folder.resolve().name
+        files = (self.root / mask.format(scene=scene, camera=id.camera) for mask in MASKS)
+        return next((path for path in files if path.is_file()), None)
 
     def depth(self, id: FrameId) -> DepthMap | None:
         """In m; None where the lidar measured nothing at that instant."""

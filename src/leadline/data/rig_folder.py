@@ -185,28 +185,8 @@ def dataset_instants(data: DataSet) -> Iterator[Instant]:
 def _instant(data: DataSet, indices: Sequence[int]) -> Instant:
     id = data.ids[indices[0]]
     sequence = "/".join(part for part in (own_name(data.root), id.sequence) if part)
-    rig, problems = _readable(data, indices)
+    rig, problems = data.readable_rig(indices)
     return Instant(sequence, f"{id.number:06d}", rig, problems)
-
-
-def _readable(data: DataSet, indices: Sequence[int]) -> tuple[Rig | None, list[str]]:
-    """The rig of the frames that can be read, and what is wrong with the others."""
-    try:
-        return data.rig(indices), []
-    except InputError as error:
-        if len(indices) == 1:
-            return None, [str(error)]
-    good, problems = [], []
-    for index in indices:  # once more, but one by one
-        try:
-            data[index]
-            good.append(index)
-        except InputError as error:
-            problems.append(str(error))
-    try:
-        return (data.rig(good) if good else None), problems
-    except InputError as error:  # of what they share
-        return None, [*problems, str(error)]
 
 
 def _rig_file(root: Path) -> Path:

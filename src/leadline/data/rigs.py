@@ -41,6 +41,10 @@ class Instants:
         lacking = {index: [path for path in paths if not there[path]] for index, paths in files.items()}
         return {index: f"{paths[0]}: no such file" for index, paths in lacking.items() if paths}
 
+    def __deepcopy__(self, memo: Any) -> Instants:
+        """Nothing here changes: who copies a method that is trained wants no second data set."""
+        return self
+
 
 class RigSamples(Samples):
     """Instants as tensors: all images of a rig at one size, augmented alike.
@@ -57,6 +61,7 @@ class RigSamples(Samples):
         size: (height, width) of the tensors.
         augmentation: None for a centre crop, nothing else.
         seed: of the augmentation.
+        instants: of the frames, where somebody has looked at their files already.
 
     Raises:
         InputError: when an item is read: a file is wrong, or nothing tells where a camera sits.
@@ -65,10 +70,15 @@ class RigSamples(Samples):
     frames: DataSet
 
     def __init__(
-        self, frames: DataSet, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
+        self,
+        frames: DataSet,
+        size: tuple[int, int],
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        instants: Instants | None = None,
     ) -> None:
         super().__init__(frames, size, augmentation, seed)
-        self.together = Instants(frames).together
+        self.together = (instants or Instants(frames)).together
         self._rings: dict[tuple[str, ...], torch.Tensor] = {}
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -17,9 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from leadline.camera import Camera
+from leadline.depth import DepthMap
 from leadline.errors import ConfigError
 from leadline.frame import Clip, Frame
 from leadline.geometry.poses import mirror
+
+#: Depth known at less than this share of the pixels was measured point by point.
+SPARSE = 0.25
 
 
 class Transform(ABC):
@@ -70,29 +75,29 @@ def _move(
     labels: Callable[[np.ndarray], np.ndarray],
     camera: Callable[[Camera], Camera],
     stretch: tuple[float, float] = (1, 1),
+    depth: Callable[[DepthMap], tuple[np.ndarray, np.ndarray]] | None = None,
     **changes: Any,
 ) -> Frame:
     """``frame`` with its images (H, W, 3), its labels (H, W, ...) and cameras moved, its optical flow stretched in u
-    and v, and further fields changed."""
-    depth = frame.depth
-    if depth is not None:
-        depth = dataclasses.replace(
-            depth,
-            values=labels(depth.values),
-            valid=labels(depth.valid),
-            camera=None if depth.camera is None else camera(depth.camera),
+    and v, and further fields changed; ``depth`` moves values and validity of depth where they do not go with the
+    labels."""
+    known = frame.depth
+    if known is not None:
+        values, valid = depth(known) if depth else (labels(known.values), labels(known.valid))
+        known = dataclasses.replace(
+            known, values=values, valid=valid, camera=None if known.camera is None else camera(known.camera)
         )
     moved = {
         "image": image(frame.image),
-        "depth": depth,
+        "depth": known,
         "camera": None if frame.camera is None else camera(frame.camera),
     }
     for name in ("mask", "normals", "reflective", "semantics"):
-        known = getattr(frame, name)
-        moved[name] = None if known is None else labels(known)
+        label = getattr(frame, name)
+        moved[name] = None if label is None else labels(label)
     for name in ("forward_flow", "backward_flow"):
-        known = getattr(frame, name)
-        moved[name] = None if known is None else labels(known) * np.array(stretch, np.float32)
+        label = getattr(frame, name)
+        moved[name] = None if label is None else labels(label) * np.array(stretch, np.float32)
     if frame.diffuse is not None:
         diffuse = moved["diffuse"] = image(frame.diffuse)
         if frame.residual is not None:  # their product is an image too, and stays their product
@@ -115,7 +120,9 @@ def nearest_pixels(old: tuple[int, int], new: tuple[int, int]) -> tuple[np.ndarr
 class Resize(Transform):
     """To ``height`` x ``width``: the image antialiased bilinear, depth and mask by the nearest pixel.
 
-    Depth values do not change and do not mix across edges; invalid pixels stay invalid.
+    Depth values do not change and do not mix across edges; invalid pixels stay invalid. Of depth that is known at less
+    than :data:`SPARSE` of the pixels, as lidar's, every point goes to the pixel it lies in, of several in one the
+    nearest: by the nearest pixel, most would be lost.
 
     Raises:
         ConfigError: the size is not positive.
@@ -144,7 +151,27 @@ class Resize(Transform):
             labels=lambda labels: labels[pick],
             camera=lambda camera: camera.resize(height, width),
             stretch=(width / frame.width, height / frame.height),
+            depth=partial(_points, size=(height, width)) if _is_sparse(frame.depth) else None,
         )
+
+
+def _is_sparse(depth: DepthMap | None) -> bool:
+    return depth is not None and bool(depth.valid.mean() < SPARSE)
+
+
+def _points(depth: DepthMap, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Values and validity at another size, each known point in the pixel its centre lies in; of several the nearest."""
+    known = np.nonzero(depth.valid)
+    values = depth.values[known]
+    order = np.argsort(values, kind="stable")  # the last that is written wins
+    if depth.kind.quantity == "depth":
+        order = order[::-1]
+    rows, columns = (
+        ((2 * at[order] + 1) * new // (2 * old)) for at, new, old in zip(known, size, depth.valid.shape, strict=True)
+    )
+    moved = np.zeros(size, depth.values.dtype), np.zeros(size, bool)
+    moved[0][rows, columns], moved[1][rows, columns] = values[order], True
+    return moved
 
 
 class _Window(Transform):

@@ -31,7 +31,9 @@ def view_relations(student: Tensor, teacher: Tensor, pairs: Tensor, grid: tuple[
     if not len(pairs):
         return 0.0 * own.sum()
     first, second = pairs.unbind(1)
-    return F.smooth_l1_loss(own[first] @ own[second].mT, wanted[first] @ wanted[second].mT)
+    # Matrix products are what autocast would round.
+    with torch.autocast(student.device.type, enabled=False):
+        return F.smooth_l1_loss(own[first] @ own[second].mT, wanted[first] @ wanted[second].mT)
 
 
 def _tokens(features: Tensor, grid: tuple[int, int]) -> Tensor:

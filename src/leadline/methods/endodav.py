@@ -234,18 +234,19 @@ class EndoDAV(VideoMethod):
     def _explaining(self, clips: dict[str, Any]) -> tuple[float, tuple[float, float]]:
         """The factor of disparity with which clips have the least photometric error, and the depth range that has
         it."""
-        assert self.base is not None
+        base = self.base
+        assert base is not None
         assert self.student.depth_range is not None
         nearest, farthest = self.student.depth_range
         each = each_with_neighbours(clips)
         depth = self.student.clip(in_order(clips, "clean")[:, 1:-1])[0].float()
         near = 1 / depth - 1 / farthest
-        geometry = self.base.geometry(each)
+        geometry = base.geometry(each)
 
         def error(factor: float) -> float:
             scaled = [1 / (1 / farthest + factor * near)]
             same = torch.Generator().manual_seed(0)  # the noise of the auto-mask
-            return float(self.base.losses(scaled, each, generator=same, geometry=geometry)["photometric"])
+            return float(base.losses(scaled, each, generator=same, geometry=geometry)["photometric"])
 
         best = min(sorted(FACTORS, key=lambda factor: abs(math.log(factor))), key=error)
         return best, (1 / (1 / farthest + best * (1 / nearest - 1 / farthest)), farthest)

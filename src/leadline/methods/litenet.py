@@ -79,6 +79,11 @@ class LiteNet(VideoMethod):
             raise ConfigError("alignment.kind: global compares with a teacher's depth; there is none")
         self.cache = cache and teacher is not None
         self.teacher = load(teacher, card=teacher_card) if isinstance(teacher, str) else teacher
+        if self.teacher is not None and self.teacher.focal is not None:
+            raise ConfigError(
+                f"teacher: the {self.teacher.unit} of {self.teacher.name} depend on each camera's focal length, which "
+                "a student does not learn from images"
+            )
         self.trinity = trinity
         self.alignment_options = alignment
         self.alignment: SemanticAlignment | None = None

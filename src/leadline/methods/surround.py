@@ -9,6 +9,7 @@ distillation). No code and no equations are public: the losses' forms and weight
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,11 +94,14 @@ class Surround(Method):
         student: which network, one of bins such as ``swift-bins``; its ``depth_range`` is needed.
         distillation: what is learned from the teacher.
         optimiser: how the networks are optimised.
-        focal: focal length in pixels of the training size; by default the median of the frames learned from.
+        focal: focal length in pixels of the training size; by default the shortest of the first instant's cameras, with
+            which the depth range reaches as far as it says in every camera.
 
     Raises:
         ConfigError: there is no teacher, or no depth range.
     """
+
+    # Frames kept apart are judged one by one while training: views that look at their neighbours do so without them.
 
     def __init__(
         self,
@@ -150,7 +154,7 @@ class Surround(Method):
         assert self.instants is not None
         self.data_licence = frames.licence
         if self.focal is None:
-            self.focal = _focal(RigSamples(frames, size), used)
+            self.focal = _focal(RigSamples(frames, size, instants=self.instants), used)
         return frames, dict(self.instants.missing)
 
     def samples(
@@ -158,7 +162,7 @@ class Surround(Method):
     ) -> Samples:
         """See :class:`RigSamples`."""
         assert isinstance(frames, DataSet)
-        return RigSamples(frames, size, augmentation, seed)
+        return RigSamples(frames, size, augmentation, seed, self.instants)
 
     def student_kind(self) -> tuple[Kind, str]:
         """Metric depth, in metres."""
@@ -182,7 +186,7 @@ class Surround(Method):
         binned.
 
         Raises:
-            ConfigError: the architecture has no bins.
+            ConfigError: the architecture has no bins, or they span another range than the student's.
         """
         options, span = self.student_options, self.student_options.depth_range
         assert span is not None
@@ -193,6 +197,11 @@ class Surround(Method):
         network = self.student.network
         if not isinstance(network, Binned):
             raise ConfigError(f"student.architecture: {network.architecture} has no bins; swift-bins has")
+        if not math.isclose(network.ratio, span[1] / span[0], rel_tol=1e-6):
+            raise ConfigError(
+                f"student.depth_range: the bins of {options.start or 'student.options'} span 1 to {network.ratio:g}, "
+                f"which {span[0]:g} to {span[1]:g} does not"
+            )
         if self.teacher is not None and (self.weights.binned or self.weights.features):
             channels = self.teacher.features(torch.zeros(1, 3, 64, 64)).shape[1]
             width = network.adapter.out_channels
@@ -294,11 +303,11 @@ def lidar_error(depth: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _focal(samples: RigSamples, used: Sequence[int]) -> float:
-    """Median focal length of the views of the first instant, in pixels of the training size."""
+    """The shortest focal length of the views of the first instant, in pixels of the training size."""
     first = next((index for index in used if index in samples.together), None)
     if first is None:
         raise InputError(f"{samples.frames.root}: no instant has its images, calibration and depth")
     item = samples[0, first]
     if "focal" not in item:
         raise InputError(f"{samples.frames.paths[first]}: has no calibration, and metric depth needs the focal length")
-    return float(item["focal"].median())
+    return float(item["focal"].min())

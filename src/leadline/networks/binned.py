@@ -110,8 +110,6 @@ class NeighbourAttention(nn.Module):
             features: of all views.
             pairs: (P, 2), who looks at whom; a view that looks at none stays what it is.
         """
-        if not len(pairs):
-            return features
         looking, seen = pairs.unbind(1)
         key, value = self.key_value(features).chunk(2, dim=1)
         query, key, value = (by_head(x) for x in (self.query(features), key, value))

@@ -121,7 +121,10 @@ def surrounded(name: str, look: Callable[[Rig], Mapping[str, DepthMap]], data: D
 
     @functools.lru_cache(maxsize=AT_ONCE)
     def seen(instant: tuple[int, ...]) -> Mapping[str, DepthMap]:
-        return look(data.rig(instant))
+        rig, problems = data.readable_rig(instant)
+        if rig is None:
+            raise InputError(problems[0])
+        return look(rig)
 
     return Candidate(name, lambda id, _: seen(instants[id])[id.camera])
 

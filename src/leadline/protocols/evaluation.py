@@ -36,7 +36,7 @@ from leadline.metrics.pseudo_texture import pseudo_texture
 from leadline.metrics.regions import in_region, near_borders, textureless, thin
 from leadline.metrics.temporal import opw, temporal_alignment, tgm
 from leadline.protocols.candidate import Candidate
-from leadline.rig import Rig, ring
+from leadline.rig import ring
 
 if TYPE_CHECKING:
     from leadline.protocols.protocol import Protocol
@@ -283,13 +283,10 @@ class Evaluation:
 
     def _instant(self, indices: Sequence[int]) -> tuple[list[_Judged], list[Row]]:
         """What several cameras saw at once, judged and compared; a camera that cannot be read is left out."""
-        try:
-            rig: Rig | None = self.data.rig(indices)
-        except InputError:
-            rig = None  # which of them it is, is said when they are asked one by one
+        rig, _ = self.data.readable_rig(indices)  # what is wrong with the others is said when they are asked
         answers = []
         for index in indices:
-            frame = rig[self.data.ids[index].camera] if rig else None
+            frame = rig.get(self.data.ids[index].camera) if rig else None
             try:
                 answers.append(self._ask(index, frame, maps=True))
             except InputError as error:
@@ -392,7 +389,7 @@ def described(rules: Protocol, data: DataSet, alignment: str, unit: str) -> dict
     windows = {key: str(window) if (window := getattr(rules, key)) else "all" for key in ("view", "judged")}
     made = {
         "split": data.split, "frames": len(data), "incomplete": data.incomplete, "digest": data.digest,
-        "truth": data.truth, "alignment": alignment, "unit": unit, "clamped": "after alignment",
+        "truth": data.truth, "masks": data.masks, "alignment": alignment, "unit": unit, "clamped": "after alignment",
         "versions": {name: version(name) for name in ("leadline", "torch", "numpy")},
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }  # fmt: skip

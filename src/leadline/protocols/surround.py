@@ -47,8 +47,17 @@ NUSCENES = Protocol(
     across=True,
     published=(Published("SurroundDepth", {"abs_rel": 0.280, "sq_rel": 4.401, "delta1": 0.661}, _SURROUND),),
 )
+NUSCENES_MEDIAN = replace(
+    NUSCENES, name="nuscenes-median",
+    about=NUSCENES.about.replace("metric as predicted", "median scaling of each image"), alignment="median",
+    published=(),
+)  # fmt: skip
 NUSCENES_VFDEPTH = replace(
     NUSCENES, name="nuscenes-vfdepth", split="val-vfdepth",
     about="VFDepth's: the 5,417 key frames (5,416 newlines) that are not at night; not comparable with the 6,019.",
     published=(Published("VFDepth", {"abs_rel": 0.285, "sq_rel": 6.662, "delta1": 0.741}, _VFDEPTH),),
+)  # fmt: skip
+NUSCENES_VFDEPTH_MEDIAN = replace(
+    NUSCENES_VFDEPTH, name="nuscenes-vfdepth-median",
+    about=NUSCENES_VFDEPTH.about + " Median scaling of each image.", alignment="median", published=(),
 )  # fmt: skip

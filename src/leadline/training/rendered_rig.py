@@ -14,8 +14,9 @@ from leadline import worlds
 from leadline.data.ddad import Ddad, DdadLayout
 from leadline.data.layout import Layout
 from leadline.errors import ConfigError, InputError
-from leadline.io.atomic import writing_folder
+from leadline.io.atomic import write_text, writing_folder
 from leadline.io.cache import cache_folder
+from leadline.io.reading import read_text
 from leadline.rig import Lidar, Mount, Rig
 
 
@@ -34,7 +35,7 @@ class RenderedRig(Ddad):
         processes: how many render; 0 takes every core.
 
     Raises:
-        ConfigError: nothing to render.
+        ConfigError: nothing to render, or ``root`` holds other clips.
     """
 
     licence = "apache-2.0"
@@ -54,17 +55,19 @@ class RenderedRig(Ddad):
         layout = DdadLayout()
         if lidar != 1:
             layout = _Measured(replace(layout.lidar, steps=max(1, round(layout.lidar.steps * lidar))))
-        if root is None:
-            name = f"ddad-street-{world.version}-{clips}x{frames}-{rate:g}fps-scale{scale:g}-lidar{lidar:g}-seed{seed}"
-            root = cache_folder() / name
+        name = f"ddad-street-{world.version}-{clips}x{frames}-{rate:g}fps-scale{scale:g}-lidar{lidar:g}-seed{seed}"
+        root = root or cache_folder() / name
+        note = root.with_name(f"{root.name}.txt")  # beside it: the folder is a data set's and nothing else
         if not root.is_dir():
             say = Console(stderr=True, highlight=False, soft_wrap=True).print
             say(f"rendering {clips} clips of {frames} instants into {root}")
             write_layout(world, layout, root, range(seed, seed + clips), frames, scale, processes)
+            write_text(note, name)
+        elif root.name != name and (not note.is_file() or read_text(note) != name):
+            raise ConfigError(f"{root}: does not hold {name}; give another folder, or delete that one")
         super().__init__(root, split="all")
-        self._clips = (
-            f"{clips} clips of {frames} instants of the rendered world 'street', six cameras, seeds from {seed}"
-        )
+        clip = f"{clips} clips of {frames} instants"
+        self._clips = f"{clip} of the rendered world 'street', six cameras, seeds from {seed} ({name})"
 
     def describe(self) -> str:
         """Which clips they are."""
