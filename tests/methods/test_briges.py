@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import leadline
 from common.commands import run
 from common.standins import depth_folder, semantics_folder
 from leadline import checkpoint
+from leadline.checkpoint import Card
 from leadline.data.folder import Folder
 from leadline.data.samples import Samples
 from leadline.data.split import Holdout
@@ -68,6 +71,41 @@ def test_it_starts_from_the_unharmed_model_and_trains_gates_alone(models, scenes
     assert totals[-1] < 0.95 * totals[0]
     assert all(torch.equal(a, b) and b.grad is None for a, b in zip(before, frozen, strict=True))
     assert torch.equal(method.depth.infer(batch["image"]), plain)
+
+
+def test_an_image_of_any_size_is_seen_as_the_depth_model_sees_it(models, scenes, tmp_path):
+    """Else a gain, or a loss, would be that of another resolution."""
+    method = BriGeS(*models, Gates(4))
+    ready(method, scenes, tmp_path)
+    card = Card("briges", "affine-invariant-disparity", "arbitrary", (128, 128), options=method.student.network.options)
+    checkpoint.save(tmp_path / "new.safetensors", method.student.network.state_dict(), card)
+    gated, plain = LeadlineModel.open(tmp_path / "new.safetensors"), leadline.foundation.load(models[0])
+    for shape in ((97, 143), (60, 200)):
+        image = torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(gated(image), plain(image))
+
+
+def test_gates_move_with_their_models(gates, models, tmp_path):
+    weights, card = checkpoint.load(gates)
+    card.options.update(depth="models/depth", semantics="models/semantics")
+    for folder in models:
+        shutil.copytree(folder, tmp_path / "moved" / Path(folder).name)
+    moved = tmp_path / "moved" / "gates.safetensors"
+    checkpoint.save(moved, weights, card)
+    image = torch.rand(1, 3, *SIZE)
+    assert torch.equal(LeadlineModel.open(moved)(image), LeadlineModel.open(gates)(image))
+    shutil.rmtree(tmp_path / "moved" / "semantics")
+    with pytest.raises(InputError, match=r"gates\.safetensors: needs another model: models/semantics"):
+        LeadlineModel.open(moved)
+
+
+def test_another_temperature_is_another_model_and_is_saved(gates, tmp_path):
+    opened = LeadlineModel.open(gates)
+    before = opened.digest
+    opened.student.network.set_temperature(2.0, 3.0)
+    assert opened.digest != before
+    opened.save_pretrained(tmp_path)
+    assert checkpoint.read_card(tmp_path).options["temperature"] == [2.0, 3.0]
 
 
 def test_the_checkpoint_holds_gates_and_names_the_models(models, gates, scenes):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from leadline.data.folder import Folder
 from leadline.data.samples import Samples
 from leadline.data.split import Holdout
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError
 from leadline.foundation.semantics import open_encoder
 from leadline.methods.segmentation import Encoder, Labeller, Segmentation
 from leadline.training.options import FitOptions
@@ -72,5 +72,10 @@ def test_frames_that_do_not_know_are_refused(scenes, rooms, tmp_path):
     method.prepare(rooms, [0], SIZE, tmp_path)
     method.make_student(torch.empty(0))
     samples = Samples(rooms, SIZE)
+    batch = samples.collate([samples[0, 0]])
     with pytest.raises(InputError, match="there is a label"):
-        method.parts(samples.collate([samples[0, 0]]))
+        method.parts(batch)
+    batch["mask"] &= batch["semantics"] < 2  # what may not be used may hold anything
+    assert torch.isfinite(method.parts(batch)["cross_entropy"])
+    with pytest.raises(ConfigError, match="size: 60x96 does not divide into patches of 8"):
+        Segmentation(TINY).prepare(rooms, [0], (60, 96), tmp_path)

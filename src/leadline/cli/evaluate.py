@@ -119,7 +119,7 @@ def evaluate(
     if show < 0:
         raise ConfigError(f"show: {show} is not a number of images")
     check_folder(out)
-    rules = _changed(
+    rules = changed(
         open_protocol(protocol), align=align, min_depth=min_depth, max_depth=max_depth, split=split, truth=truth
     )
     options: dict[str, Any] = {"mask": mask, "drop_highlights": drop_highlights}
@@ -194,7 +194,7 @@ def describe(rules: Protocol, results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def _changed(rules: Protocol, **changes: Any) -> Protocol:
+def changed(rules: Protocol, **changes: Any) -> Protocol:
     """The protocol with what the user said otherwise; its name then says so, for it is another one."""
     said = {("alignment" if key == "align" else key): value for key, value in changes.items() if value is not None}
     if not said:

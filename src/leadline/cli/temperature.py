@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,8 @@ def temperature(
     tau: list[float],
     protocol: str = "folder",
     align: str | None = None,
+    min_depth: float | None = None,
+    max_depth: float | None = None,
     attention: Literal["both", "cross", "self"] = "both",
     every: int = 1,
     out: Path | None = None,
@@ -43,6 +46,8 @@ def temperature(
         tau: temperatures to compare.
         protocol: rules to judge by, such as nyu.
         align: another alignment than the protocol's.
+        min_depth: another smallest depth than the protocol's.
+        max_depth: another largest depth than the protocol's.
         attention: whose temperature it is; the other's stays as it is.
         every: judge one in so many images.
         out: checkpoint to write; by default the model itself.
@@ -58,6 +63,7 @@ def temperature(
     from dataclasses import replace
 
     from leadline import checkpoint
+    from leadline.cli.evaluate import changed
     from leadline.errors import ConfigError, InputError
     from leadline.foundation.leadline_model import LeadlineModel
     from leadline.networks.bridging import Bridged
@@ -65,14 +71,13 @@ def temperature(
     from leadline.protocols.candidate import calibrated
     from leadline.runtime.predictor import Predictor
 
-    rules = open_protocol(protocol)
+    rules = changed(open_protocol(protocol), align=align, min_depth=min_depth, max_depth=max_depth)
     frames = untested(rules, data, split, every)
-    rules = replace(rules, alignment=align) if align else rules
     opened = LeadlineModel.open(model, device)
     network = opened.student.network
     if not isinstance(network, Bridged):
         raise InputError(f"{model}: a {network.architecture} has no bridging gates")
-    if not tau or min(tau) <= 0:
+    if not tau or not all(0 < value < math.inf for value in tau):
         raise ConfigError(f"tau: temperatures above 0, not {tau}")
     cross, own = network.temperature
 
@@ -85,7 +90,7 @@ def temperature(
         result = rules.evaluate(candidate, frames)
         errors[value] = result.means["abs_rel"]
         print(f"tau {value:g}: AbsRel {errors[value]:.4f}, delta1 {result.means['delta1']:.4f}")
-    best = min(tau, key=lambda value: errors[value])
+    best = min(tau, key=lambda value: errors[value] if errors[value] == errors[value] else math.inf)
     heat(best)
     about = f"{frames.describe()}, protocol {rules.name}, {attention} of {', '.join(f'{value:g}' for value in tau)}"
     card = replace(opened.card, options=network.options, metrics=opened.card.metrics | {"temperature chosen on": about})

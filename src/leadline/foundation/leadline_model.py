@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,11 +87,15 @@ class LeadlineModel(DepthModel):
         file = checkpoint.locate(path)
         name = file.parent.name if file.name == checkpoint.FILE else file.stem
         student = Student.from_card(card, weights, str(file))
-        if isinstance(student.network, Aggregated):
-            student.network.attach(open_encoder(student.network.name))
-        if isinstance(student.network, Bridged):
-            depth, semantics = student.network.depth_name, student.network.semantics_name
-            student.network.attach(open_depth_anything(depth), open_encoder(semantics))
+        try:
+            if isinstance(student.network, Aggregated):
+                student.network.attach(open_encoder(_beside(file, student.network.name)))
+            if isinstance(student.network, Bridged):
+                depth, semantics = student.network.depth_name, student.network.semantics_name
+                models = open_depth_anything(_beside(file, depth)), open_encoder(_beside(file, semantics))
+                student.network.attach(*models)
+        except InputError as error:
+            raise InputError(f"{file}: needs another model: {error}") from None
         return cls(student, card, name, device)
 
     @classmethod
@@ -119,9 +124,14 @@ class LeadlineModel(DepthModel):
             InputError: the folder cannot be written to.
         """
         folder = Path(folder)
-        checkpoint.save(folder / checkpoint.FILE, self.student.network.state_dict(), self.card)
+        card = self._card_now()
+        checkpoint.save(folder / checkpoint.FILE, self.student.network.state_dict(), card)
         with writing(folder / "README.md") as temporary:
-            temporary.write_text(readme(self.card, self.name))
+            temporary.write_text(readme(card, self.name))
+
+    def _card_now(self) -> Card:
+        """Options, such as a temperature, may have been changed since it was opened."""
+        return replace(self.card, options=self.student.network.options)
 
     def push_to_hub(self, repository: str, *, accept_licence: bool = False, **options: Any) -> str:
         """Upload to the Hugging Face hub.
@@ -155,16 +165,24 @@ class LeadlineModel(DepthModel):
     @property
     def digest(self) -> str:  # type: ignore[override]
         """Identifies weights and card."""
-        state = hashlib.sha256(self.card.to_json().encode())
+        state = hashlib.sha256(self._card_now().to_json().encode())
         for name, tensor in sorted(self.student.network.state_dict().items()):
             state.update(name.encode())
             state.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
         return state.hexdigest()
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """See :func:`input_size`; the size trained at is what the network saw of it."""
+        """See :func:`input_size`; the size trained at is what the network saw of it. Of gates, that of the depth model
+        they are in: what they add must not hang on another resolution."""
         network = self.student.network
+        if isinstance(network, Bridged):
+            return network.depth_source.input_size(height, width)
         return input_size(network.sees(*self.card.input_size), network.stride, height, width)
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """See :meth:`DepthModel.resize`; of gates by the depth model's filter."""
+        network = self.student.network
+        return network.depth_source.resize(images, size) if isinstance(network, Bridged) else resize(images, size)
 
     @torch.inference_mode()
     def infer(self, images: Tensor) -> Tensor:
@@ -227,6 +245,13 @@ class LeadlineModel(DepthModel):
         self.device = device
         self.student.to(device)
         return self
+
+
+def _beside(file: Path, name: str) -> str:
+    """Where a model is that a checkpoint names: a folder, or, where both were moved, one beside the checkpoint; else
+    the name as it is, of the hub."""
+    places = (Path(name), file.parent / name, file.parent / Path(name).name)
+    return next((str(place) for place in places if place.is_dir()), name)
 
 
 def readme(card: Card, name: str) -> str:

@@ -73,16 +73,19 @@ class BriGeS(AffineInvariant):
         optimiser: Optimiser = Optimiser(lr=5e-5, weight_decay=1e-5, warmup=0.0, clip=1.0),
     ) -> None:
         self.depth, self.semantics = open_depth_anything(depth), open_encoder(semantics)
-        bridged = asdict(gates) | {
-            "depth": depth,
-            "semantics": semantics,
-            "width": self.depth.width,
-            "channels": self.semantics.channels,
-            "patch": self.depth.patch,
-            "temperature": list(gates.temperature),
-            "depth_digest": self.depth.digest,
-            "semantics_digest": self.semantics.digest,
-        }
+        self.bridged = {"depth": depth, "semantics": semantics}
+        bridged = (
+            asdict(gates)
+            | self.bridged
+            | {
+                "width": self.depth.width,
+                "channels": self.semantics.channels,
+                "patch": self.depth.patch,
+                "temperature": list(gates.temperature),
+                "depth_digest": self.depth.digest,
+                "semantics_digest": self.semantics.digest,
+            }
+        )
         super().__init__(StudentOptions("briges", start, options=bridged), terms, sets, optimiser)
 
     def make_student(self, targets: Tensor) -> None:
@@ -92,6 +95,7 @@ class BriGeS(AffineInvariant):
         if not isinstance(network, Bridged):
             raise ConfigError(f"start: {self.student_options.start} holds a {network.architecture} and no gates")
         network.attach(self.depth, self.semantics)
+        network.options = network.options | self.bridged  # not where the gates it started from once found the two
 
     def licence(self) -> str:
         """That of the data; what both models know went in, so their terms are named too, where they are others."""

@@ -16,7 +16,7 @@ from leadline.checkpoint import Card
 from leadline.data.images import Images
 from leadline.data.samples import Frames
 from leadline.depth import ARBITRARY, Kind
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError
 from leadline.io.atomic import writing
 from leadline.methods.base import Method, StudentOptions
 from leadline.methods.optimiser import Optimiser
@@ -93,7 +93,10 @@ class Segmentation(Method):
 
         Raises:
             InputError: they do not.
+            ConfigError: the images do not divide into patches.
         """
+        if any(side % self.encoder.patch for side in size):
+            raise ConfigError(f"size: {size[0]}x{size[1]} does not divide into patches of {self.encoder.patch}")
         if frames[used[0]].semantics is None:
             raise InputError(
                 f"{frames.paths[used[0]]}: it is not known what this image shows; worlds know it, and folders with "
@@ -126,8 +129,8 @@ class Segmentation(Method):
             InputError: a label is not below the number of classes.
         """
         labels, mask = batch["semantics"][:, 0], batch["mask"][:, 0]
-        if int(labels.max()) >= self.classes:
-            raise InputError(f"classes: there is a label {int(labels.max())}, but {self.classes} classes from 0 on")
+        if (highest := int(torch.where(mask, labels, 0).amax())) >= self.classes:
+            raise InputError(f"classes: there is a label {highest}, but {self.classes} classes from 0 on")
         logits = self.student(batch["image"])
         return {"cross_entropy": F.cross_entropy(logits, torch.where(mask, labels, -1), ignore_index=-1)}
 

@@ -27,6 +27,14 @@ class DepthSource(Protocol):
 
     digest: str
 
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """The size it sees an image of that size at."""
+        ...
+
+    def resize(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Images at such a size, by the filter it was trained with."""
+        ...
+
     def encode(self, images: Tensor) -> list[Tensor]:
         """(B, C, h, w) tokens of the blocks that its head joins, of images (B, 3, H, W) in [0, 1]."""
         ...
@@ -205,6 +213,15 @@ class Bridged(DepthNetwork):
         self._depth, self._semantics = depth, semantics
 
     @property
+    def depth_source(self) -> DepthSource:
+        """The depth model.
+
+        Raises:
+            ConfigError: it has not been attached.
+        """
+        return self._attached()[0]
+
+    @property
     def temperature(self) -> tuple[float, float]:
         """Of cross- and self-attention, of learned ones the means over the gates."""
         pairs = [(gate.cross_attention.temperature, gate.self_attention.temperature) for gate in self._each()]
@@ -217,7 +234,7 @@ class Bridged(DepthNetwork):
         Raises:
             ConfigError: one is not above 0, or they are learned.
         """
-        if min(cross, own) <= 0:
+        if not all(0 < value < math.inf for value in (cross, own)):
             raise ConfigError(f"temperature: must be above 0, not {cross:g} and {own:g}")
         for gate in self._each():
             if gate.cross_attention.raw is not None:
