@@ -3,8 +3,9 @@
     python benchmarks/ablate_intrinsic.py --quick [--on room sevenscenes] [--networks swift] [--seeds 0 1 2]
     python benchmarks/ablate_intrinsic.py --paper --device cuda
 
-One network of each kind is trained by self-supervision alone (base), with a decomposition that keeps reflections from
-depth, found by Mahalanobis distance or by triplets, and by distillation from the base and the former. Poses are known,
+One network of each kind is trained by self-supervision alone (base), with a decomposition beside it that depth does not
+heed (so that what comes of more frames and a shared encoder is seen), with one that keeps reflections from depth, found
+by Mahalanobis distance or by triplets, and by distillation from the base and the third. Poses are known,
 places, steps, size and order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on
 reflective ones, and elsewhere; metric AbsRel, not aligned; the last columns are means of the ratios to the base within
 each seed. In rendered rooms also the mask of reflections, as training makes it, over all judged frames: precision,
@@ -46,11 +47,12 @@ from leadline.runtime.predictor import Predictor
 from leadline.training.options import FitOptions
 from leadline.training.rendered import Rendered, render
 
-BASE, DISTILLED = "base", "+distillation"
+BASE, BESIDE, DISTILLED = "base", "+decomposition, no mask", "+distillation"
 MASKS = {"+mask": "mahalanobis", "+mask by triplets": "triplets"}
 DEPTH = ("reflective", "elsewhere", "abs_rel", "metric")
-MASK = ("f1", "precision", "recall", "brightness_f1")
+MASK = ("f1", "precision", "recall", "flagged", "reflective_share", "brightness_f1")
 PARTS = ("diffuse", "diffuse_none", "residual", "residual_none")
+PARTS = (*PARTS, *(f"{part}_reflective" for part in PARTS[:2]))
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
         "networks": ["swift"], "steps": 200, "batch": 8, "lr": 5e-4, "clips": 40, "room": (128, 160),
@@ -108,7 +110,7 @@ def main() -> None:
     size = SIZES[name]
     for on in options.on:
         ground = Rooms(size["room"], size["clips"]) if on == "room" else SevenScenes(options.data)
-        rows = [BASE, *MASKS, DISTILLED] if on == "room" else [BASE, "+mask", DISTILLED]
+        rows = [BASE, BESIDE, *MASKS, DISTILLED] if on == "room" else [BASE, BESIDE, "+mask", DISTILLED]
         for network in options.networks or size["networks"]:
             bench = Bench(ground, network, size, size[on], options.device)
             figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures)
@@ -158,6 +160,8 @@ class Bench:
         if name == DISTILLED:
             plain, intrinsic = (str(self.trained(teacher, seed)) for teacher in (BASE, "+mask"))
             return IntrinsicDistilled(plain, intrinsic, network, base, optimiser=rate)
+        if name == BESIDE:
+            return Intrinsic(network, base, Decomposition(warm_up=1.0), rate)
         return Intrinsic(network, base, Decomposition(mask=MASKS[name]), rate)
 
 
@@ -195,13 +199,15 @@ def judge_decomposition(
             "residual": residual_error(residual[:, 0], light, judged),
             "residual_none": residual_error(torch.zeros_like(light), light, judged),
         }
+        shiny = judged & reflective
+        scores["diffuse_reflective"] = diffuse_error(diffuse[:, 0], own, shiny)
+        scores["diffuse_none_reflective"] = diffuse_error(batch["clean"], own, shiny)
         errors.update({key: score.item() for key, score in scores.items()})
     scored, means = found.compute(), errors.compute()
     brightness, reflections = torch.cat(bright), torch.cat(true)
     best = max(threshold_f1(brightness > level / 20, reflections) for level in range(20))
-    figures = {key: scored[key] for key in ("f1", "precision", "recall", "flagged")} | {
-        key: means[key] for key in PARTS
-    }
+    figures = {key: scored[key] for key in ("f1", "precision", "recall", "flagged")}
+    figures |= {key: means[key] for key in PARTS} | {"reflective_share": scored["reflective"]}
     return {key: float(value) for key, value in figures.items()} | {"brightness_f1": best}
 
 

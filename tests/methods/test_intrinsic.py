@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from leadline import checkpoint
 from leadline.data.augmentation import Augmentation
 from leadline.data.samples import collate
 from leadline.errors import ConfigError
+from leadline.losses.intrinsic import contrast
 from leadline.losses.reflection import DETECTORS
 from leadline.methods.base import StudentOptions
 from leadline.methods.intrinsic import KNOWN, Decomposition, Intrinsic, IntrinsicDistilled
@@ -70,7 +72,9 @@ def gradients(method, loss: Tensor) -> set[str]:
 
 
 @pytest.mark.parametrize("base", [BASE, LEARNED], ids=["known", "learned"])
-def test_each_loss_moves_what_it_should(video, tmp_path, base):
+def test_each_loss_moves_what_it_should(video, tmp_path, base, monkeypatch):
+    # A contrast is zero for images far enough apart, as these are.
+    monkeypatch.setattr("leadline.methods.intrinsic.contrast", partial(contrast, margin=1e3))
     method = Intrinsic(TINY, base)
     batch = ready(method, video, tmp_path, Augmentation(crop=0.9, jitter=0.3))
     torch.nn.init.normal_(method.network.decomposition.head.weight, std=0.1)
@@ -78,11 +82,11 @@ def test_each_loss_moves_what_it_should(video, tmp_path, base):
     assert set(parts) == {"photometric", "smoothness", "reconstruction", "cross", "contrast"}
     assert all(part.ndim == 0 and torch.isfinite(part) for part in parts.values())
     for name, part in parts.items():
-        moved = gradients(method, part) if part.requires_grad and part > 0 else set()
+        moved = gradients(method, part)
         families = {parameter.partition(".")[0] + "." + parameter.split(".")[1] for parameter in moved}
         if name in ("photometric", "smoothness"):
             assert families == {"backbone.encoder", "backbone.decoder"}
-        elif moved:  # a contrast is zero for images far enough apart
+        else:
             assert {family.split(".")[0] for family in families} == {"backbone", "decomposition"}
             assert "backbone.decoder" not in families
             if method.base.pose is not None:
@@ -147,14 +151,14 @@ def test_the_warm_up_is_a_part_of_the_run(monkeypatch):
     assert masking == [False, False, True, True]
 
 
-def test_training_lowers_what_it_minimises(video, tmp_path):
+def test_the_decomposition_learns_whatever_depth_does(video, tmp_path):
     method = Intrinsic(TINY, BASE)
     batch = ready(method, video, tmp_path)
-    optimiser = torch.optim.AdamW(method.parameters(), lr=2e-3)
+    optimiser = torch.optim.AdamW(method.network.decomposition.parameters(), lr=1e-3)
     totals = []
-    for _ in range(6):
+    for _ in range(18):
         parts = parts_of(method, batch)
-        optimiser.zero_grad()
+        method.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         optimiser.step()
         totals.append({name: part.item() for name, part in parts.items()})

@@ -58,6 +58,7 @@ class ScanNet(DataSet):
         "reflection": "the references of splits/ScanNet-Reflection.txt, as leadline synth writes it",
         "no-reflection": "the references of splits/ScanNet-NoReflection.txt, likewise",
         "test": "every frame of the official test scenes, 0707 to 0806",
+        "train": "every frame of the official training and validation scenes, 0000 to 0706",
         "all": "every frame there is",
     }
     elsewhere = {
@@ -90,7 +91,7 @@ class ScanNet(DataSet):
         return [
             FrameId(scene, number)
             for scene, folder in self._scenes.items()
-            if split == "all" or int(scene[5:9]) >= 707
+            if split == "all" or (int(scene[5:9]) >= 707) == (split == "test")
             for number in self._images_in(folder / "color")
         ]
 

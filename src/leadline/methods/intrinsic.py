@@ -128,12 +128,13 @@ def compare(
         for source, motion in enumerate(motions, 1):
             with torch.no_grad():
                 image, valid, _, places = synthesise(frames[:, source], depth, camera, motion)
-                behind = synthesise(frames[:, source], BEHIND * depth, camera, motion)[0]
+                behind, there, *_ = synthesise(frames[:, source], BEHIND * depth, camera, motion)
             moved = sample(diffuse[:, source], places)
             with torch.no_grad():
                 pairs = (image, middle), (moved, diffuse[:, 0]), (behind, middle)
                 own = torch.cat([photometric_error(*pair) for pair in pairs], dim=1)
-                errors.append(torch.where(valid & seen, own, torch.inf))
+                known = torch.cat((valid, valid, valid & there), dim=1) & seen
+                errors.append(torch.where(known, own, torch.inf))
             warped.append(moved)
             shown.append(valid & seen)
     least = torch.stack(errors).amin(dim=0)
