@@ -29,6 +29,8 @@ from leadline.methods.base import StudentOptions
 from leadline.methods.surround import Distillation, Surround, lidar_error
 from leadline.networks import create
 from leadline.networks.student import Student
+from leadline.protocols.candidate import Candidate, surrounded
+from leadline.protocols.surround import DDAD
 from leadline.runtime.rigs import predict_rig
 from leadline.training.options import FitOptions
 from leadline.training.run import run
@@ -323,6 +325,27 @@ def test_trained_and_judged(root, tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     assert "cross" in told
+
+
+def test_a_missing_camera_costs_the_others_nothing(root, tmp_path):
+    """Neither their own figures nor their agreement; what is wrong is said once."""
+    folder = shutil.copytree(root, tmp_path / "drive")
+    whole = Ddad(folder, split="all")
+    lost = whole.ids[3]
+    whole.image(lost).unlink()
+    broken = Ddad(folder, split="all")
+    rules = replace(DDAD, split="all")
+    results = {}
+    for name, data in (("whole", Ddad(root, split="all")), ("broken", broken)):
+        one = Candidate("", lambda id, frame, data=data: replace(data.load(id).depth, valid=None))
+        together = surrounded("", lambda rig: {key: frame.depth for key, frame in rig.items()}, data)
+        results[name] = [rules.evaluate(each, data) for each in (one, together)]
+    for result, complete in zip(results["broken"], results["whole"], strict=True):
+        assert len(result.failures) == 1
+        assert str(whole.image(lost)) in result.failures[0]
+        assert result.means["images"] == complete.means["images"] - 1
+        # The others of that instant still make pairs: around the gap, too, where nothing overlaps.
+        assert result.means["pairs"] >= complete.means["pairs"] - 4
 
 
 def test_a_student_that_looks_around_is_judged_and_predicts_by_rigs(root, data, tmp_path, capsys):
