@@ -11,9 +11,9 @@ from torch import Tensor
 
 import leadline
 from common.commands import run
+from common.learning import made_ready
 from leadline import checkpoint
 from leadline.data.augmentation import Augmentation
-from leadline.data.samples import collate
 from leadline.errors import ConfigError
 from leadline.losses.intrinsic import contrast
 from leadline.losses.reflection import DETECTORS
@@ -50,13 +50,7 @@ def teachers(video, tmp_path_factory) -> dict[str, str]:
 
 
 def ready(method, video, folder, augmentation: Augmentation | None = None) -> dict:
-    """A method with its student made, and a batch of it."""
-    frames, failures = method.prepare(video, range(len(video)), SIZE, folder)
-    assert failures == {}
-    method.make_student(torch.ones(1))
-    chosen = list(method.usable(video))
-    samples = method.samples(frames, SIZE, augmentation).subset(chosen)
-    return collate([samples[0, place] for place in range(len(chosen))])
+    return made_ready(method, video, SIZE, folder, augmentation)
 
 
 def parts_of(method, batch: dict) -> dict[str, Tensor]:

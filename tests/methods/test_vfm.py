@@ -10,9 +10,9 @@ import torch
 
 import leadline
 from common.commands import run
+from common.learning import made_ready
 from leadline import checkpoint
 from leadline.data.augmentation import Augmentation
-from leadline.data.samples import collate
 from leadline.errors import ConfigError
 from leadline.methods.base import StudentOptions
 from leadline.methods.self_supervision import MONODEPTH2
@@ -47,13 +47,7 @@ def teacher(video, tmp_path_factory) -> str:
 
 
 def ready(method, video, folder, augmentation: Augmentation | None = None) -> dict:
-    """A method with its student made, and a batch of it."""
-    frames, failures = method.prepare(video, range(len(video)), SIZE, folder)
-    assert failures == {}
-    method.make_student(torch.ones(1))
-    chosen = list(method.usable(video))
-    samples = method.samples(frames, SIZE, augmentation).subset(chosen)
-    return collate([samples[0, place] for place in range(len(chosen))])
+    return made_ready(method, video, SIZE, folder, augmentation)
 
 
 @pytest.mark.parametrize("base", [KNOWN, LEARNED], ids=["known", "learned"])

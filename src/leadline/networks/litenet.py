@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.networks.base import DepthNetwork, precisely
-from leadline.networks.public import load_weights, read_weights
+from leadline.networks.public import load_weights, read_weights, weight_files
 
 EXPANSION = 6
 HEADS = 8
@@ -100,10 +100,7 @@ class LiteNet(DepthNetwork):
         Raises:
             InputError: a file is missing, is no state dict, or holds another network.
         """
-        first = Path(encoder)
-        if first.is_dir():
-            first /= "encoder.pth"
-        second = first.with_name("depth.pth") if depth is None else Path(depth)
+        first, second = weight_files(encoder, depth)
         stored = read_weights(first)
         variant = _variant_of(stored, first)
         # The trainer of these repositories notes its input size beside the weights.

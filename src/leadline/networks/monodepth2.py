@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from leadline.networks.base import DepthNetwork, cut, precisely
 from leadline.networks.litenet import ConvELU, ReflectConv
-from leadline.networks.public import load_weights, read_weights
+from leadline.networks.public import load_weights, read_weights, weight_files
 from leadline.networks.resnet import ResNet18
 
 #: Smaller images are extended: at 1/32 a 3x3 convolution has then something to reflect.
@@ -66,10 +66,7 @@ class Monodepth2(DepthNetwork):
         Raises:
             InputError: a file is missing, is no state dict, or holds another network.
         """
-        first = Path(encoder)
-        if first.is_dir():
-            first /= "encoder.pth"
-        second = first.with_name("depth.pth") if depth is None else Path(depth)
+        first, second = weight_files(encoder, depth)
         network = cls.build("monodepth2-resnet18")
         network.encoder.load(first)
         load_weights(network.decoder, read_weights(second), second, network.architecture)

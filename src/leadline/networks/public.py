@@ -73,3 +73,16 @@ def for_images(weight: Tensor, images: int) -> Tensor:
     2019).
     """
     return weight.repeat(1, images, 1, 1) / images
+
+
+def weight_files(encoder: str | Path, depth: str | Path | None) -> tuple[Path, Path]:
+    """The two files of a checkpoint as monodepth2's descendants write it.
+
+    Args:
+        encoder: ``encoder.pth``, or the folder that holds it and ``depth.pth``.
+        depth: ``depth.pth``; by default the one beside the encoder.
+    """
+    first = Path(encoder)
+    if first.is_dir():
+        first /= "encoder.pth"
+    return first, first.with_name("depth.pth") if depth is None else Path(depth)
