@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from leadline.camera import Camera
 from leadline.depth import Kind
 from leadline.errors import ConfigError
+from leadline.networks.base import resize
 
 #: Files up to this size are hashed whole; of larger ones the ends and evenly spaced blocks are.
 WHOLE = 64 << 20
@@ -170,13 +170,6 @@ def half_where_possible(device: str) -> torch.autocast:
     kind = torch.device(device).type
     on = kind == "cuda"
     return torch.autocast(kind, torch.bfloat16 if on and torch.cuda.is_bf16_supported() else torch.float16, enabled=on)
-
-
-def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, H, W) to ``size`` by antialiased bilinear interpolation; pixel centres correspond."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def digest(files: Iterable[Path], *also: str) -> str:

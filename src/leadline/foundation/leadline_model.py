@@ -16,13 +16,13 @@ from leadline import checkpoint
 from leadline.checkpoint import Card
 from leadline.depth import Kind
 from leadline.errors import ConfigError, InputError
-from leadline.foundation.base import DepthModel, half_where_possible, resize
+from leadline.foundation.base import DepthModel, half_where_possible
 from leadline.foundation.licences import is_restricted
 from leadline.foundation.semantics import open_encoder
 from leadline.foundation.transformers_depth import open_depth_anything
 from leadline.io.atomic import writing
 from leadline.networks.aggregation import Aggregated
-from leadline.networks.base import VideoNetwork
+from leadline.networks.base import VideoNetwork, resize
 from leadline.networks.binned import Binned
 from leadline.networks.bridging import Bridged
 from leadline.networks.student import Student

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError, InputError, suggest
-from leadline.foundation.base import digest, resize
+from leadline.foundation.base import digest
 from leadline.foundation.licences import licence_of
 from leadline.foundation.transformers_files import HUB_NAME, fetch, load_network, read_config
+from leadline.networks.base import resize
 from leadline.networks.encoders import LITE
 from leadline.networks.swift import EfficientNetLite, imagenet_file
 

@@ -15,6 +15,13 @@ from torch import Tensor, nn
 from leadline.errors import ConfigError, suggest
 
 
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, H, W) to ``size`` by antialiased bilinear interpolation; pixel centres correspond."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
 def precisely(head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
     """What a head gives, in float32 under any autocast: with 16 bits a whole depth range has a few hundred values."""
     if not torch.is_autocast_enabled(features.device.type):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leadline.errors import ConfigError, InputError
-from leadline.networks.base import DepthNetwork
+from leadline.networks.base import DepthNetwork, resize
 
 #: Of the depth model's blocks, as many as its head joins.
 TAPS = 4
@@ -253,7 +253,7 @@ class Bridged(DepthNetwork):
             ConfigError: the models have not been attached.
         """
         depth, semantics = self._attached()
-        image = resized(image, self.sees(image.shape[-2], image.shape[-1]))
+        image = resize(image, self.sees(image.shape[-2], image.shape[-1]))
         # Nothing of either model asks for a gradient, so none is kept for them.
         maps = depth.encode(image)
         grid = (maps[0].shape[-2], maps[0].shape[-1])
@@ -265,7 +265,7 @@ class Bridged(DepthNetwork):
 
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
         """Disparity (B, 1, H, W) >= 0 by the depth model's head; in training a list of it alone."""
-        full = resized(self._attached()[0].decode(features)[:, None], size)
+        full = resize(self._attached()[0].decode(features)[:, None], size)
         return [full] if self.training else full
 
     def heads(self) -> list[nn.Conv2d]:
@@ -289,13 +289,6 @@ def on_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     twice the grid, then the larger of 2x2 (BriGeS)."""
     rows, columns = grid
     return F.max_pool2d(F.interpolate(maps, (2 * rows, 2 * columns), mode="bilinear"), 2)
-
-
-def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, H, W) at another size, bilinear and antialiased."""
-    if maps.shape[-2:] == torch.Size(size):
-        return maps
-    return F.interpolate(maps, size, mode="bilinear", antialias=True)
 
 
 def nearest_multiple(side: int, of: int) -> int:

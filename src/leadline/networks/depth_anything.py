@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from leadline.networks.base import DepthNetwork, precisely
-from leadline.networks.bridging import TAPS, nearest_multiple, resized
+from leadline.networks.base import DepthNetwork, precisely, resize
+from leadline.networks.bridging import TAPS, nearest_multiple
 from leadline.networks.dinov2 import MEAN, STD, config, save_folder
 
 
@@ -95,13 +95,13 @@ class DepthAnythingNetwork(DepthNetwork):
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """(B, width, h, w) tokens of the last four blocks."""
-        image = resized(image, self.sees(image.shape[-2], image.shape[-1]))
+        image = resize(image, self.sees(image.shape[-2], image.shape[-1]))
         mean, std = (image.new_tensor(values)[:, None, None] for values in (MEAN, STD))
         return tapped(self.network, (image - mean) / std)
 
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor | list[Tensor]:
         """Disparity (B, 1, H, W) >= 0; in training a list of it alone."""
-        full = resized(joined(self.network, features)[:, None], size)
+        full = resize(joined(self.network, features)[:, None], size)
         return [full] if self.training else full
 
     def heads(self) -> list[nn.Conv2d]:

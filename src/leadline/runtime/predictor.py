@@ -14,11 +14,12 @@ import torch
 from leadline.camera import Camera, Pinhole
 from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError, suggest
-from leadline.foundation.base import DepthModel, resize
+from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.long_video import STRATEGIES, as_tensor, watch_live, watch_video
 from leadline.io.images import exif_focal, read_image
 from leadline.losses.reflection import brightened
+from leadline.networks.base import resize
 from leadline.networks.decomposition import Decomposed
 
 #: An image and its depth map.
