@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.nuscenes_sample import as_dataset
 from common.reprojection import seen_at
 from common.rigs import rigs
 from leadline.camera import Pinhole
@@ -18,7 +19,7 @@ from leadline.data.lidar import project
 from leadline.data.lists import FrameId
 from leadline.data.nuscenes import NuScenes, NuScenesLayout
 from leadline.errors import InputError
-from leadline.geometry.poses import matrix_to_quaternion, relative
+from leadline.geometry.poses import relative
 
 
 @pytest.fixture(autouse=True)
@@ -375,34 +376,10 @@ def test_the_ring_can_be_read_from_the_mounts(root):
         NuScenes(root, "all").mounts("scene-0001")
 
 
-def rigid(pose):
-    turn = np.roll(matrix_to_quaternion(np.array(pose)[:3, :3]), 1)
-    return {"rotation": turn.tolist(), "translation": np.array(pose)[:3, 3].tolist()}
-
-
 def test_real_lidar_goes_where_the_publishers_matrices_put_it(real_data, tmp_path):
     folder = real_data / "nuscenes_sample"
     sample = json.loads((folder / "sample.json").read_text())
-    ego, lidar = np.array(sample["ego2global"]), np.array(sample["lidar_points"]["lidar2ego"])
-    data, egos, sensors = [], [], []
-    for channel, record in {**sample["images"], "LIDAR_TOP": {}}.items():
-        mount = np.array(record.get("cam2ego", lidar))
-        # the pose of the ego vehicle when the camera saw, from where the lidar's points are for it
-        moved = ego @ lidar @ np.linalg.inv(record["lidar2cam"]) @ np.linalg.inv(mount) if record else ego
-        source = next(folder.glob(f"*__{channel}__*"))
-        file = tmp_path / "samples" / channel / source.name
-        file.parent.mkdir(parents=True)
-        file.symlink_to(source)
-        egos.append({"token": channel, **rigid(moved)})
-        sensors.append({"token": channel, "sensor_token": channel, "camera_intrinsic": record.get("cam2img", []),
-                        **rigid(mount)})  # fmt: skip
-        data.append({"token": channel, "sample_token": "one", "ego_pose_token": channel, "timestamp": 1, "height": 900,
-                     "width": 1600, "calibrated_sensor_token": channel, "is_key_frame": True,
-                     "filename": f"samples/{channel}/{source.name}"})  # fmt: skip
-    write(tmp_path / "v1.0-mini", scene=[{"token": "here", "name": "scene-0061"}], ego_pose=egos, sample_data=data,
-          sample=[{"token": "one", "timestamp": 1, "scene_token": "here"}], calibrated_sensor=sensors,
-          sensor=[{"token": channel, "channel": channel} for channel in [*RING, "LIDAR_TOP"]])  # fmt: skip
-    read = NuScenes(tmp_path, "mini-train")
+    read = NuScenes(as_dataset(folder, tmp_path / "nuscenes"), "mini-train")
     points = np.fromfile(next(folder.glob("*.pcd.bin")), np.float32).reshape(-1, 5)[:, :3]
     for id in read.ids:
         depth, camera = read.depth(id), read.camera(id)
