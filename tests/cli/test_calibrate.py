@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from common.commands import run
 from leadline.data.folder import Folder
 from leadline.depth import DepthMap
+from leadline.runtime.bench import untrained
 from leadline.runtime.calibration import Calibration
 
 CARDS = Path(__file__).parents[2] / "benchmarks" / "cards"
@@ -61,7 +63,14 @@ def test_depth_sensor_frames_and_another_model_is_refused(bright_teacher, studen
     assert "8 images" in text
     made = Calibration.load(out)
     assert made.unit == "mm"
-    assert 1e3 * 0.5 < made.scale * 4 + made.shift < 1e4
+    code, text, _ = run(
+        capsys, "evaluate", "--model", bright_teacher, "--calibration", out, "--data", scenes, "--every", 6,
+        "--show", 0, "--out", tmp_path / "judged",
+    )  # fmt: skip
+    assert code == 0
+    [judged] = json.loads((tmp_path / "judged" / "result.json").read_text())
+    assert judged["protocol"]["alignment"] == "none"
+    assert judged["means"]["abs_rel"] < 0.05  # judged in m, though the calibration is in mm
     code, _, err = run(
         capsys, "predict", scenes / "images", "--model", student_file, "--calibration", out, "--out", tmp_path / "p"
     )
@@ -102,6 +111,13 @@ def test_what_is_wrong_is_said_in_a_line(arguments, code, expected, bright_teach
     assert expected in err
     assert len(err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_clips_that_are_known_up_to_a_scale_each_is_refused(scenes, tmp_path, capsys):
+    file = untrained("vda-tiny", tmp_path, (64, 96))
+    code, _, err = run(capsys, "calibrate", "--model", file, "--frames", scenes, "--out", tmp_path / "c.yaml")
+    assert code == 2
+    assert "sees video" in err
 
 
 def test_a_real_network_on_frames_of_another_time(real_data, tmp_path, capsys):

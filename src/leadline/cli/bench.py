@@ -92,8 +92,13 @@ def bench(
     threads = threads or cores()
     torch.set_num_threads(threads)
     settings: dict[str, Any] = {
-        "image": image, "rounds": rounds, "iterations": iterations, "batch": batch, "device": device, "threads": threads,
-    }  # fmt: skip
+        "image": image,
+        "rounds": rounds,
+        "iterations": iterations,
+        "batch": batch,
+        "device": device,
+        "threads": threads,
+    }
     with tempfile.TemporaryDirectory() as folder:
         subjects = [
             Subject(name, spec, runtime, size, device, threads, card, kind)

@@ -154,19 +154,19 @@ def describe(calibration: Calibration, found: Found, gathered: Gathered) -> str:
     ]
     for trial in found.trials:
         lines.append(f"  {trial.form.name:<30} {trial.error:.3f}{'  <- chosen' if trial is found.chosen else ''}")
-    said = calibration.kind.split("-")[-1]
-    made, x = (calibration.space if calibration.space == "depth" else "1 / depth"), said
-    if said != calibration.space:
-        x = f"(1 / {said})"
-    both = found.form.free == "both"
-    names = ("scale", "shift") if both else ("scale",)
-    line = f"{calibration.scale:.4g} {x}" + (f" {calibration.shift:+.4g}" if both else "")
-    lines.append(f"{made} = {line}, in {unit if calibration.space == 'depth' else f'1/{unit}'}")
-    spans = [f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in zip(names, found.interval, strict=False)]
-    sure = [f"{part:.1%} at {depth:.3g} {unit}" for depth, part in found.doubt]
-    lines.append(
-        f"{', '.join(spans)} (95 %), so depth is known to {', '.join(sure)}; a single pixel errs by more, as above"
+    said, both = calibration.kind.split("-")[-1], found.form.free == "both"
+    x = said if said == calibration.space else f"1 / {said}"
+    made, of = ("depth", unit) if calibration.space == "depth" else ("1 / depth", f"1/{unit}")
+    shift = f" {calibration.shift:+.4g}" if both else ""
+    lines.append(f"{made} = {calibration.scale:.4g} x{shift}, in {of}, where x is the model's {x}")
+    spans = [
+        f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in zip(("scale", "shift"), found.interval, strict=True)
+    ]
+    sure = (
+        [f"{part:.1%} at {depth:.3g} {unit}" for depth, part in found.doubt] if both else [f"{found.doubt[0][1]:.1%}"]
     )
+    lines.append(f"95 %: {', '.join(spans if both else spans[:1])}; so the line is known to {', '.join(sure)}")
+    lines.append("(single pixels err as cross-validation shows)")
     return "\n".join(lines)
 
 
