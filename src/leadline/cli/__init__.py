@@ -23,6 +23,8 @@ COMMANDS = {
     "predict": "depth of images, folders, videos, webcams",
     "evaluate": "how right a model is, by a protocol",
     "temperature": "choose the attention temperature of bridging gates on frames that nothing is tested on",
+    "calibrate": "metric depth from a model that does not know it, by a few known distances",
+    "bench": "how fast models are, and what they need, side by side",
     "data": "check, show and pack data sets",
     "export": "write a model for another runtime, checked against torch",
     "synth": "render a world with exact truth",

@@ -52,6 +52,7 @@ def predict(
     strategy: str = "vda",
     dataset: str | None = None,
     decompose: bool = False,
+    calibration: Path | None = None,
 ) -> int:
     """Predict depth and write it.
 
@@ -76,6 +77,7 @@ def predict(
             instant is shown together, as of a rig.
         decompose: also write the diffuse image, the residual and the mask of reflections as pictures, of images and
             videos; the model is one that ``leadline train intrinsic-room`` makes.
+        calibration: file that ``leadline calibrate`` made for this model; what is written is then metric depth.
 
     Returns:
         The exit code: 1 where an input, or a camera of a rig, failed; the others are done all the same.
@@ -100,15 +102,16 @@ def predict(
     if intrinsics is not None and not Path(intrinsics).is_file():
         raise InputError(f"{intrinsics}: no such camera file")
     predictor = leadline.load(
-        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
-    )
+        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy,
+        calibration=calibration,
+    )  # fmt: skip
     predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
     if decompose:
         predictor.check_decomposes()
         if rigs:
             raise ConfigError("decompose: of images and videos, not of rigs")
     if rigs and "ply" in formats:
-        check_fusable(predictor.model.kind)
+        check_fusable(predictor.kind)
     writer = ImageWriter(Path(out), formats, colormap, predictor.decompose if decompose else None)
     done, code = _predict_rigs(predictor, rigs, writer, limit)
     failures: list[str] = []
@@ -123,7 +126,7 @@ def predict(
         except LeadlineError as error:
             failures.append(str(error))
             print(f"leadline: {error}", file=sys.stderr)
-    print(f"{done} frames of {len(inputs)} inputs -> {out} ({predictor.model.kind}, unit {predictor.model.unit})")
+    print(f"{done} frames of {len(inputs)} inputs -> {out} ({predictor.kind}, unit {predictor.unit})")
     return failed(failures, f"{len(items)} inputs failed") or code
 
 

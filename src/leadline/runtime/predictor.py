@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from leadline.camera import Camera, Pinhole
-from leadline.depth import DepthMap
+from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
@@ -21,6 +21,7 @@ from leadline.io.images import exif_focal, read_image
 from leadline.losses.reflection import brightened
 from leadline.networks.base import resize
 from leadline.networks.decomposition import Decomposed
+from leadline.runtime.calibration import METRIC, Calibration
 
 #: An image and its depth map.
 Seen = tuple[np.ndarray, DepthMap]
@@ -82,15 +83,23 @@ class Predictor:
         batch: images run together in :meth:`stream`, by models that see single images.
         strategy: how the windows of a model that sees video follow one another, a name of
             ``leadline.foundation.long_video.STRATEGIES``.
+        calibration: makes metric depth of what the model says, see ``leadline calibrate``.
 
     Raises:
-        ConfigError: no such strategy.
+        ConfigError: no such strategy, or the calibration is of another model.
 
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
     """
 
-    def __init__(self, model: DepthModel, lens: Lens = Lens(), batch: int = 1, strategy: str = "vda") -> None:
+    def __init__(
+        self,
+        model: DepthModel,
+        lens: Lens = Lens(),
+        batch: int = 1,
+        strategy: str = "vda",
+        calibration: Calibration | None = None,
+    ) -> None:
         self.model = model
         self.lens = lens
         self.batch = batch
@@ -99,6 +108,19 @@ class Predictor:
                 f"strategy: '{strategy}' is not one of {', '.join(STRATEGIES)}{suggest(strategy, STRATEGIES)}"
             )
         self.strategy = strategy
+        if calibration is not None:
+            calibration.check(model)
+        self.calibration = calibration
+
+    @property
+    def kind(self) -> Kind:
+        """Of the maps it gives: the model's, or metric depth where it is calibrated."""
+        return METRIC if self.calibration else self.model.kind
+
+    @property
+    def unit(self) -> str:
+        """Of the maps it gives."""
+        return self.calibration.unit if self.calibration else self.model.unit
 
     def predict(
         self,
@@ -194,7 +216,7 @@ class Predictor:
             answers = watch_live(self.model, watched) if live else watch_video(self.model, watched, self.strategy)
             for values, image in zip(answers, shown, strict=True):
                 camera = self.lens.of(*image.shape[:2])
-                yield image, DepthMap(values, self.model.kind, self.model.unit, camera=camera)
+                yield image, self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
             return
         for _, same in itertools.groupby(pixels, key=np.shape):
             while chunk := list(itertools.islice(same, 1 if live else self.batch)):
@@ -217,7 +239,10 @@ class Predictor:
                     "give --intrinsics FILE or --fov DEGREES"
                 )
             values = values * np.float32(self.model.at_focal(camera))
-        return DepthMap(values, self.model.kind, self.model.unit, camera=camera)
+        return self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
+
+    def _calibrated(self, depth: DepthMap) -> DepthMap:
+        return self.calibration.apply(depth) if self.calibration else depth
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
