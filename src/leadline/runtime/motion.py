@@ -1,9 +1,9 @@
 """How the image moved from one frame to the next: a light dense flow, where it can be believed, and how the camera
 moved.
 
-No network and no weights: patches are matched from coarse to fine by least squares (Lucas and Kanade, IJCAI 1981, in the
-inverse form of Baker and Matthews, IJCV 2004), from a start that the phases of both spectra give (Kuglin and Hines,
-1975). Made for frames that follow one another: it finds motion of up to half of the image where all of it moves
+No network and no weights: patches are matched from coarse to fine by least squares (Lucas and Kanade, IJCAI 1981, in
+the inverse form of Baker and Matthews, IJCV 2004), from a start that the phases of both spectra give (Kuglin and
+Hines, 1975). Made for frames that follow one another: it finds motion of up to half of the image where all of it moves
 together, and of a few per cent beside that where parts of it move by themselves.
 """
 
@@ -92,9 +92,9 @@ def motion(before: Tensor, now: Tensor) -> Motion:
 def approach(seen: Motion, nearness: Tensor, focal: float) -> Tensor:
     """How much nearer the camera's own motion has brought what it sees: log(depth before / depth now), (h, w).
 
-    The camera's motion is the rigid one that explains the flow best (Longuet-Higgins and Prazdny, 1980): three turns and
-    a shift whose unit is that of depth, so that depth may be known up to scale. Least squares, again and again, without
-    what does not agree: things that move by themselves.
+    The camera's motion is the rigid one that explains the flow best (Longuet-Higgins and Prazdny, 1980): three turns
+    and a shift whose unit is that of depth, so that depth may be known up to scale. Least squares, again and again,
+    without what does not agree: things that move by themselves.
 
     Args:
         seen: the motion of the image.

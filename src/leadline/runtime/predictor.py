@@ -21,6 +21,7 @@ from leadline.io.images import exif_focal, read_image
 from leadline.losses.reflection import brightened
 from leadline.networks.base import resize
 from leadline.networks.decomposition import Decomposed
+from leadline.runtime.stabilise import Steadiness, stabilised
 
 #: An image and its depth map.
 Seen = tuple[np.ndarray, DepthMap]
@@ -82,15 +83,23 @@ class Predictor:
         batch: images run together in :meth:`stream`, by models that see single images.
         strategy: how the windows of a model that sees video follow one another, a name of
             ``leadline.foundation.long_video.STRATEGIES``.
+        steadiness: of the maps of :meth:`stream`, where a model that sees single images is to be stabilised.
 
     Raises:
-        ConfigError: no such strategy.
+        ConfigError: no such strategy; or what would be stabilised sees video.
 
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
     """
 
-    def __init__(self, model: DepthModel, lens: Lens = Lens(), batch: int = 1, strategy: str = "vda") -> None:
+    def __init__(
+        self,
+        model: DepthModel,
+        lens: Lens = Lens(),
+        batch: int = 1,
+        strategy: str = "vda",
+        steadiness: Steadiness | None = None,
+    ) -> None:
         self.model = model
         self.lens = lens
         self.batch = batch
@@ -99,6 +108,11 @@ class Predictor:
                 f"strategy: '{strategy}' is not one of {', '.join(STRATEGIES)}{suggest(strategy, STRATEGIES)}"
             )
         self.strategy = strategy
+        self.steadiness = steadiness
+        if steadiness is not None and model.remembers:
+            raise ConfigError(
+                f"{model.name}: sees video and is steady by itself; what is stabilised sees single images"
+            )
 
     def predict(
         self,
@@ -196,8 +210,12 @@ class Predictor:
                 camera = self.lens.of(*image.shape[:2])
                 yield image, DepthMap(values, self.model.kind, self.model.unit, camera=camera)
             return
-        for _, same in itertools.groupby(pixels, key=np.shape):
-            while chunk := list(itertools.islice(same, 1 if live else self.batch)):
+        answered = self._in_batches(pixels, 1 if live else self.batch)
+        yield from answered if self.steadiness is None else stabilised(answered, self.steadiness)
+
+    def _in_batches(self, images: Iterable[np.ndarray], batch: int) -> Generator[Seen, None, None]:
+        for _, same in itertools.groupby(images, key=np.shape):
+            while chunk := list(itertools.islice(same, batch)):
                 yield from zip(chunk, self._run(chunk), strict=True)
 
     def _run(self, arrays: list[np.ndarray], camera: Camera | None = None, path: Path | None = None) -> list[DepthMap]:

@@ -192,6 +192,8 @@ class Stabiliser:
     ) -> tuple[Tensor, ...]:
         """What is carried along, as near as the camera's motion has brought it."""
         small = (moved.flow.shape[1], moved.flow.shape[2])
+        if str(depth.kind) == "affine-invariant-depth":  # not nearness but for a scale and a shift
+            return carried
         lined = state.line(new)
         affine = depth.kind.up_to == "affine"
         far = float(torch.quantile(lined[::4, ::4].flatten(), FARTHEST)) if affine else 0.0
