@@ -33,7 +33,7 @@ FLAT = 0.005
 #: Curvature of a patch whose motion counts half when the camera's is told.
 TEXTURE = 0.1
 #: Disagreement of grey levels that says nothing: noise, and what a motion off by so many pixels makes of an edge.
-NOISE, OFF = 0.12, 0.35
+NOISE, OFF = 0.25, 0.35
 #: Every so many pixels the camera's motion is told from, and what keeps a motion that nothing tells near none.
 GRID, RIDGE = 6, 1e-4
 #: Most a depth may change from frame to frame by the camera's motion, as a logarithm.
