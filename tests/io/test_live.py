@@ -139,9 +139,7 @@ def test_who_waits_is_let_go_when_the_source_is_stopped(tmp_path):
 def test_statistics_say_how_late_answers_are():
     statistics = LiveStatistics(seen=10, dropped=2)
     statistics.latencies.extend([0.01, 0.02, 0.03])
-    assert str(statistics) == (
-        "10 frames seen, 2 dropped, source lost 0 times; latency 20 ms (median), 29 ms (95 %)"
-    )
+    assert str(statistics) == ("10 frames seen, 2 dropped, source lost 0 times; latency 20 ms (median), 29 ms (95 %)")
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")

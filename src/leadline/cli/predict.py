@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from leadline.runtime.predictor import Predictor
     from leadline.runtime.writing import ImageWriter
 
-SWITCHES = ("decompose", "stabilise", "live")
+SWITCHES = ("decompose", "stabilise", "live", "letterbox")
 
 
 def main(arguments: list[str]) -> int:
@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--stabilise", action="store_true", help=steady)
     played = "play video files as a camera would show them: frames that nobody is ready for are dropped"
     parser.add_argument("--live", action="store_true", help=played)
+    boxed = "show a model of a fixed size images with their aspect, between bars, instead of stretched"
+    parser.add_argument("--letterbox", action="store_true", help=boxed)
     parser.add_function_arguments(predict, skip={"inputs", "formats", *SWITCHES})
     return predict(**parse(parser, arguments).as_dict())
 
@@ -61,6 +63,8 @@ def predict(
     decompose: bool = False,
     stabilise: bool = False,
     live: bool = False,
+    tile: int | None = None,
+    letterbox: bool = False,
 ) -> int:
     """Predict depth and write it.
 
@@ -87,6 +91,8 @@ def predict(
             videos; the model is one that ``leadline train intrinsic-room`` makes.
         stabilise: make the depth of videos, webcams and streams steady, of a model that sees single images.
         live: play video files as a camera would show them, dropping frames that nobody is ready for.
+        tile: show large images in overlapping tiles of so many pixels, each brought into the units of the whole image.
+        letterbox: show a model of a fixed size images with their aspect, between bars, instead of stretched.
 
     Returns:
         The exit code: 1 where an input, or a camera of a rig, failed; the others are done all the same.
@@ -99,6 +105,7 @@ def predict(
     from leadline.runtime.predictor import Lens, Predictor
     from leadline.runtime.rigs import check_fusable
     from leadline.runtime.stabilise import Steadiness
+    from leadline.runtime.tiles import Letterboxed, Tiled
     from leadline.runtime.writing import ImageWriter, check_formats
 
     check_formats(formats)
@@ -114,9 +121,9 @@ def predict(
     predictor = leadline.load(
         model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
     )
-    predictor = Predictor(
-        predictor.model, Lens(intrinsics, fov), batch, strategy, steadiness=Steadiness() if stabilise else None
-    )
+    seen = Letterboxed(predictor.model) if letterbox else predictor.model
+    seen = Tiled(seen, tile) if tile else seen
+    predictor = Predictor(seen, Lens(intrinsics, fov), batch, strategy, Steadiness() if stabilise else None)
     if decompose:
         predictor.check_decomposes()
         if rigs:

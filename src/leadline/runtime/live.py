@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+
+import numpy as np
 
 from leadline.depth import DepthMap
 from leadline.io.live import Captured, LiveSource, Reconnect
@@ -24,7 +26,7 @@ def answered(predictor: Predictor, source: LiveSource) -> Generator[tuple[Captur
     """
     taken: list[Captured] = []
 
-    def images():  # type: ignore[no-untyped-def]
+    def images() -> Iterator[np.ndarray]:
         for frame in source:
             taken.append(frame)
             yield frame.image

@@ -136,6 +136,19 @@ class Predictor:
             path = image
         return self._run([pixels], camera, Path(path) if path is not None else None)[0]
 
+    def predict_batch(self, images: Sequence[str | os.PathLike[str] | np.ndarray]) -> list[DepthMap]:
+        """The depth maps of images of any sizes, in their order; those of one size that follow one another are run
+        together, up to ``batch`` at a time, by a model that sees single images.
+
+        Raises:
+            InputError: as :meth:`predict`.
+        """
+        return [depth for _, depth in self._in_batches((_pixels(image) for image in images), self.batch)]
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Show the model a grey image, so that what runtimes do at the first image of a size is done."""
+        self.model(torch.full((1, 3, height, width), 0.5))
+
     def check_decomposes(self) -> None:
         """Refuse a model that gives depth only.
 

@@ -87,7 +87,7 @@ class ImageWriter:
 
 
 def predict_video(
-    predictor: Predictor, source: Path | str, name: str, writer: ImageWriter, limit: int | None = None
+    predictor: Predictor, source: Path | int | str, name: str, writer: ImageWriter, limit: int | None = None
 ) -> int:
     """Predict every frame of a video; memory does not grow with its length; reading, predicting and writing overlap.
     What does not wait is for :func:`leadline.runtime.live.predict_live`.
