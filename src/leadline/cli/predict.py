@@ -12,8 +12,11 @@ from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
     from leadline.data.rig_folder import Instant
+    from leadline.io.inputs import VideoInput
     from leadline.runtime.predictor import Predictor
     from leadline.runtime.writing import ImageWriter
+
+SWITCHES = ("decompose", "stabilise", "live", "letterbox")
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +33,13 @@ def main(arguments: list[str]) -> int:
         "also write the diffuse image, the residual (mid grey where it is 1) and the mask of reflections as pictures"
     )
     parser.add_argument("--decompose", action="store_true", help=apart)
-    parser.add_function_arguments(predict, skip={"inputs", "formats", "decompose"})
+    steady = "make the depth of videos and streams steady, of a model that sees single images"
+    parser.add_argument("--stabilise", action="store_true", help=steady)
+    played = "play video files as a camera would show them: frames that nobody is ready for are dropped"
+    parser.add_argument("--live", action="store_true", help=played)
+    boxed = "show a model of a fixed size images with their aspect, between bars, instead of stretched"
+    parser.add_argument("--letterbox", action="store_true", help=boxed)
+    parser.add_function_arguments(predict, skip={"inputs", "formats", *SWITCHES})
     return predict(**parse(parser, arguments).as_dict())
 
 
@@ -53,6 +62,10 @@ def predict(
     dataset: str | None = None,
     decompose: bool = False,
     calibration: Path | None = None,
+    stabilise: bool = False,
+    live: bool = False,
+    tile: int | None = None,
+    letterbox: bool = False,
 ) -> int:
     """Predict depth and write it.
 
@@ -78,6 +91,10 @@ def predict(
         decompose: also write the diffuse image, the residual and the mask of reflections as pictures, of images and
             videos; the model is one that ``leadline train intrinsic-room`` makes.
         calibration: file that ``leadline calibrate`` made for this model; what is written is then metric depth.
+        stabilise: make the depth of videos, webcams and streams steady, of a model that sees single images.
+        live: play video files as a camera would show them, dropping frames that nobody is ready for.
+        tile: show large images in overlapping tiles of so many pixels, each brought into the units of the whole image.
+        letterbox: show a model of a fixed size images with their aspect, between bars, instead of stretched.
 
     Returns:
         The exit code: 1 where an input, or a camera of a rig, failed; the others are done all the same.
@@ -87,9 +104,11 @@ def predict(
     from leadline.errors import InputError, LeadlineError
     from leadline.io.images import read_image
     from leadline.io.inputs import ImageInput, find_inputs
-    from leadline.runtime.predictor import Lens
+    from leadline.runtime.predictor import Lens, Predictor
     from leadline.runtime.rigs import check_fusable
-    from leadline.runtime.writing import ImageWriter, check_formats, predict_video
+    from leadline.runtime.stabilise import Steadiness
+    from leadline.runtime.tiles import Letterboxed, Tiled
+    from leadline.runtime.writing import ImageWriter, check_formats
 
     check_formats(formats)
     if model == BUNDLED:
@@ -102,10 +121,13 @@ def predict(
     if intrinsics is not None and not Path(intrinsics).is_file():
         raise InputError(f"{intrinsics}: no such camera file")
     predictor = leadline.load(
-        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy,
-        calibration=calibration,
-    )  # fmt: skip
-    predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
+        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, calibration=calibration
+    )
+    seen = Letterboxed(predictor.model) if letterbox else predictor.model
+    seen = Tiled(seen, tile) if tile else seen
+    line = predictor.calibration  # of this model, however images are shown to it
+    predictor = Predictor(seen, Lens(intrinsics, fov), batch, strategy, None, Steadiness() if stabilise else None)
+    predictor.calibration = line
     if decompose:
         predictor.check_decomposes()
         if rigs:
@@ -122,7 +144,7 @@ def predict(
                 writer.write(item.name, image, predictor.predict(image, path=item.path))
                 done += 1
             else:
-                done += predict_video(predictor, item.source, item.name, writer, limit)
+                done += _predict_video(predictor, item, writer, limit, live)
         except LeadlineError as error:
             failures.append(str(error))
             print(f"leadline: {error}", file=sys.stderr)
@@ -147,6 +169,24 @@ def _rigs(folders: list[str], dataset: str | None) -> Sequence[Iterable[Instant]
     if dataset is None:
         return [RigFolder(folder) for folder in folders]
     return [dataset_instants(open_dataset(dataset, folder, split="all", truth=NONE)) for folder in folders]
+
+
+def _predict_video(predictor: Predictor, item: VideoInput, writer: ImageWriter, limit: int | None, live: bool) -> int:
+    """How many frames of a video, webcam or stream were predicted."""
+    from leadline.io.video import VideoReader
+    from leadline.runtime.live import predict_live
+    from leadline.runtime.writing import predict_video
+
+    if live or not isinstance(item.source, Path):
+        reader = VideoReader(item.source)
+        if live or reader.endless:
+
+            def report(line: str) -> None:
+                print(f"leadline: {line}", file=sys.stderr)
+
+            return predict_live(predictor, reader, item.name, writer, limit, report)
+        reader.close()
+    return predict_video(predictor, item.source, item.name, writer, limit)
 
 
 def _predict_rigs(

@@ -22,6 +22,7 @@ from leadline.losses.reflection import brightened
 from leadline.networks.base import resize
 from leadline.networks.decomposition import Decomposed
 from leadline.runtime.calibration import METRIC, Calibration
+from leadline.runtime.stabilise import Steadiness, stabilised
 
 #: An image and its depth map.
 Seen = tuple[np.ndarray, DepthMap]
@@ -84,9 +85,10 @@ class Predictor:
         strategy: how the windows of a model that sees video follow one another, a name of
             ``leadline.foundation.long_video.STRATEGIES``.
         calibration: makes metric depth of what the model says, see ``leadline calibrate``.
+        steadiness: of the maps of :meth:`stream`, where a model that sees single images is to be stabilised.
 
     Raises:
-        ConfigError: no such strategy, or the calibration is of another model.
+        ConfigError: no such strategy; the calibration is of another model; or what would be stabilised sees video.
 
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
@@ -99,6 +101,7 @@ class Predictor:
         batch: int = 1,
         strategy: str = "vda",
         calibration: Calibration | None = None,
+        steadiness: Steadiness | None = None,
     ) -> None:
         self.model = model
         self.lens = lens
@@ -111,6 +114,11 @@ class Predictor:
         if calibration is not None:
             calibration.check(model)
         self.calibration = calibration
+        self.steadiness = steadiness
+        if steadiness is not None and model.remembers:
+            raise ConfigError(
+                f"{model.name}: sees video and is steady by itself; what is stabilised sees single images"
+            )
 
     @property
     def kind(self) -> Kind:
@@ -143,6 +151,19 @@ class Predictor:
         if not isinstance(image, np.ndarray):
             path = image
         return self._run([pixels], camera, Path(path) if path is not None else None)[0]
+
+    def predict_batch(self, images: Sequence[str | os.PathLike[str] | np.ndarray]) -> list[DepthMap]:
+        """The depth maps of images of any sizes, in their order; those of one size that follow one another are run
+        together, up to ``batch`` at a time, by a model that sees single images.
+
+        Raises:
+            InputError: as :meth:`predict`.
+        """
+        return [depth for _, depth in self._in_batches((_pixels(image) for image in images), self.batch)]
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Show the model a grey image, so that what runtimes do at the first image of a size is done."""
+        self.model(torch.full((1, 3, height, width), 0.5))
 
     def check_decomposes(self) -> None:
         """Refuse a model that gives depth only.
@@ -218,8 +239,12 @@ class Predictor:
                 camera = self.lens.of(*image.shape[:2])
                 yield image, self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
             return
-        for _, same in itertools.groupby(pixels, key=np.shape):
-            while chunk := list(itertools.islice(same, 1 if live else self.batch)):
+        answered = self._in_batches(pixels, 1 if live else self.batch)
+        yield from answered if self.steadiness is None else stabilised(answered, self.steadiness)
+
+    def _in_batches(self, images: Iterable[np.ndarray], batch: int) -> Generator[Seen, None, None]:
+        for _, same in itertools.groupby(images, key=np.shape):
+            while chunk := list(itertools.islice(same, batch)):
                 yield from zip(chunk, self._run(chunk), strict=True)
 
     def _run(self, arrays: list[np.ndarray], camera: Camera | None = None, path: Path | None = None) -> list[DepthMap]:
