@@ -190,7 +190,7 @@ def _searched(
 
     def measure(compiled: Any, _: Iterable[Any]) -> tuple[float, None]:
         excess = gate.excess(gate.judge(model.running(_Compiled(compiled, backend, model))))
-        return -min(excess, 1e6), None
+        return 1 - min(excess, 1e6), None  # larger is better; of float it is 1, as NNCF divides by it
 
     with _quietly():
         return nncf.quantize_with_accuracy_control(
