@@ -22,7 +22,6 @@ from leadline.data.rigs import RigSamples
 from leadline.data.split import Holdout
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
-from leadline.export.onnx import export_onnx
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.licences import is_restricted
 from leadline.methods.base import StudentOptions
@@ -373,5 +372,3 @@ def test_a_student_that_looks_around_is_judged_and_predicts_by_rigs(root, data, 
     p, g = np.clip(depth.values, 0.1, 200)[true.valid], true.values[true.valid]
     judged = next(row for row in rows if row["name"].endswith("CAMERA_05/000000"))
     assert judged["abs_rel"] == pytest.approx(np.mean(np.abs(p - g) / g), rel=1e-4)
-    with pytest.raises(ConfigError, match="looks from one view"):
-        export_onnx(predictor.model, tmp_path / "x.onnx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from leadline.cli import make_parser, parse
 
@@ -27,6 +28,7 @@ def info(model: str, json: bool = False) -> str:
     """
     from leadline import checkpoint
     from leadline.foundation import is_checkpoint, load
+    from leadline.foundation.exported import ExportedModel
 
     path = Path(model)
     if path.suffix == ".safetensors" or is_checkpoint(path):
@@ -44,10 +46,20 @@ def info(model: str, json: bool = False) -> str:
         }  # fmt: skip
     else:
         loaded = load(model)
-        entries = {"name": loaded.name, "kind": str(loaded.kind), "unit": loaded.unit, "licence": loaded.licence}
+        told: dict[str, Any] = {
+            "name": loaded.name, "kind": str(loaded.kind), "unit": loaded.unit, "licence": loaded.licence,
+        }  # fmt: skip
+        if isinstance(loaded, ExportedModel):
+            interface = loaded.interface
+            words = interface.metadata(loaded.card)
+            told |= {"architecture": loaded.card.architecture, "input": words["input"], "output": words["output"]}
+            told |= {"int8": interface.int8, "layers in float": list(interface.floats)}
         if json:
             import json as encoder
 
-            return encoder.dumps(entries)
+            return encoder.dumps(told)
+        told["int8"] = "yes" if told.get("int8") else ""
+        told["layers in float"] = ", ".join(told.get("layers in float", []))
+        entries = told
     width = max(map(len, entries))
     return "\n".join([str(path), *(f"  {key:<{width}}  {value}" for key, value in entries.items() if value != "")])

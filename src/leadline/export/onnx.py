@@ -1,104 +1,110 @@
-"""Export to ONNX and OpenVINO: any batch, any size, the card inside, equal to torch or no file at all."""
+"""Export to ONNX."""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import logging
 import os
+import re
 import warnings
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from leadline.checkpoint import KEY
 from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
+from leadline.engines.session import Session, first_line
 from leadline.errors import ConfigError
-from leadline.export.parity import check_parity
+from leadline.export.graphs import ExportError, Graph
+from leadline.export.writing import Pictures, Size, Target, write
 from leadline.foundation.leadline_model import LeadlineModel
-from leadline.io.atomic import writing
-from leadline.networks.aggregation import Aggregated
-from leadline.networks.base import VideoNetwork
-from leadline.networks.bridging import Bridged
 
 
-def export_onnx(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
-    """Write ``model`` as ONNX.
-
-    The graph takes ``image`` (B, 3, H, W) RGB in [0, 1] with any B, H, W and gives (B, 1, H, W) named after its
-    quantity, in the card's kind and unit. The card lies in the metadata under ``leadline``.
-
-    Returns:
-        The largest difference to torch over several sizes and batches, as a part of the output's range.
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Write a graph as ONNX; every node is named after the layer it comes from.
 
     Raises:
-        ParityError: the file computed something else; it is not kept.
-        ConfigError: the packages for exporting are not installed; or the model is a teacher that needs a foundation
-            model beside it, or sees video or rigs.
+        ConfigError: the packages for exporting are not installed.
+        ExportError: the graph cannot be written; the message names the layer.
     """
-    if isinstance(model.student.network, Aggregated):
-        raise ConfigError(
-            f"{model.name}: needs the semantic encoder {model.student.network.name}, which is no part of it, so it is "
-            "not exported; a student of it is: leadline train vfm-street --method.teacher FILE"
-        )
-    if isinstance(model.student.network, Bridged):
-        raise ConfigError(
-            f"{model.name}: needs the depth model {model.student.network.depth_name} and the semantic encoder "
-            f"{model.student.network.semantics_name}, which are no part of it, so it is not exported; a student of it "
-            "is: leadline train briges-distil --method.teacher FILE"
-        )
-    if isinstance(model.student.network, VideoNetwork):
-        raise ConfigError(
-            f"{model.name}: sees video, and an exported graph would see single images and remember nothing; "
-            "it predicts with --runtime torch"
-        )
-    if model.looks_around:
-        raise ConfigError(
-            f"{model.name}: looks from one view of a rig at its neighbours, and an exported graph would see single "
-            "images; it predicts with --runtime torch"
-        )
     try:
         import onnx
+        import onnxscript  # noqa: F401 - torch needs it
     except ImportError:
         raise ConfigError("exporting to ONNX needs: pip install 'leadline[export]'") from None
-    example = torch.rand(2, 3, *model.card.input_size)
-    dynamic = {"image": {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}}
-    student = model.student.cpu().eval()
-    with writing(out) as temporary:
-        with warnings.catch_warnings():
-            # The exporter's deprecation notes and its list of absent packages are not the user's to act on.
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)
-            program = torch.onnx.export(
-                student,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=dynamic,
-                input_names=["image"],
-                output_names=[model.kind.quantity],
-                verbose=False,
+    program = graph.trace()
+    with warnings.catch_warnings():
+        # The exporter's deprecation notes and its list of absent packages are not the user's to act on.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)
+        try:
+            exported = torch.onnx.export(
+                program, (), dynamo=True, input_names=graph.inputs, output_names=graph.outputs, verbose=False
             )
-        assert program is not None
-        proto = program.model_proto
-        onnx.helper.set_model_props(proto, {KEY: model.card.to_json()})
-        onnx.save(proto, temporary)
-        return check_parity(model, OnnxSession(temporary), str(out))
+        except Exception as error:  # an operator without a translation; the exporter's own errors share no base
+            raise ExportError(
+                f"{graph.model.name}: not written: ONNX cannot express {_untranslated(program, error)}"
+            ) from None
+    assert exported is not None
+    proto = exported.model_proto
+    _name_nodes(proto)
+    onnx.helper.set_model_props(proto, graph.metadata)
+    onnx.save(proto, path)
 
 
-def export_openvino(model: LeadlineModel, out: str | os.PathLike[str]) -> float:
-    """Write ``model`` as an OpenVINO pair, ``out`` (.xml) and the weights beside it (.bin).
+def open_onnx(path: Path) -> list[Session]:
+    """An .onnx file in ONNX Runtime and, where it is installed, in OpenVINO, which leadline prefers."""
+    sessions: list[Session] = [OnnxSession(path)]
+    if importlib.util.find_spec("openvino") is not None:
+        sessions.append(OpenVINOSession(path))
+    return sessions
 
-    Returns and raises as :func:`export_onnx`.
-    """
-    try:
-        import openvino
-    except ImportError:
-        raise ConfigError("exporting to OpenVINO needs: pip install 'leadline[export]'") from None
-    import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
-        export_onnx(model, Path(folder) / "model.onnx")
-        network = openvino.Core().read_model(Path(folder) / "model.onnx")
-        network.set_rt_info(model.card.to_json(), [KEY])
-        with writing(Path(out).with_suffix(".bin")) as weights, writing(out) as temporary:
-            openvino.serialize(network, str(temporary), str(weights))
-            return check_parity(model, OpenVINOSession(temporary, weights=weights), str(out))
+ONNX = Target("onnx", ".onnx", write_onnx, open_onnx)
+
+
+def export_onnx(
+    model: LeadlineModel,
+    out: str | os.PathLike[str],
+    size: Size | None = None,
+    raw: bool = False,
+    frames: Pictures | None = None,
+) -> float:
+    """Write ``model`` as ONNX, see :func:`leadline.export.writing.write`."""
+    return write(ONNX, model, out, size, raw, frames)
+
+
+def _untranslated(program: torch.export.ExportedProgram, error: BaseException) -> str:
+    """The operator and the layer that an error of the exporter is about."""
+    told = "\n".join(_chain(error))
+    nodes = {node.name: node for node in program.graph.nodes}
+    for name in re.findall(r"%(\w+)|node (\w+)", told):
+        node = nodes.get(name[0] or name[1])
+        if node is not None and node.op == "call_function":
+            layers = list(node.meta.get("nn_module_stack", {}).values())
+            layer = str(layers[-1][0]).replace("student.network.", "", 1) if layers else "the network"
+            return f"{node.target} in {layer}"
+    return first_line(told)
+
+
+def _chain(error: BaseException | None) -> list[str]:
+    return [] if error is None else [str(error), *_chain(error.__cause__ or error.__context__)]
+
+
+def _name_nodes(proto: Any) -> None:
+    """Name nodes after their layers, such as ``decoder.levels.0.mix.conv/Conv``, so that what runtimes and the search
+    of int8 say of them can be understood."""
+    seen: Counter[str] = Counter()
+    for node in proto.graph.node:
+        scopes = {entry.key: entry.value for entry in node.metadata_props}.get("pkg.torch.onnx.name_scopes")
+        try:
+            *_, layer, _ = ast.literal_eval(scopes or "[]")
+        except (ValueError, SyntaxError):
+            continue
+        layer = layer.removeprefix("module.").removeprefix("student.network").removeprefix(".")
+        name = f"{layer or 'graph'}/{node.op_type}"
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"

@@ -19,7 +19,7 @@ __all__ = ["is_checkpoint", "load"]
 
 #: Names on the hub of Video Depth Anything.
 PUBLIC_VIDEO = re.compile(r"depth-anything/(Metric-)?Video-Depth-Anything-(Small|Base|Large)")
-NETWORK_FILES = (".onnx", ".tflite", ".xml")
+NETWORK_FILES = (".onnx", ".tflite", ".xml", ".pt2")
 CHECKPOINT = ".safetensors"
 
 
@@ -36,14 +36,14 @@ def load(
 
     Args:
         spec: a leadline checkpoint (.safetensors file, a folder that holds one, or the name of a bundled one), a
-            network file (.onnx, .tflite, OpenVINO .xml), a folder of a transformers model, a public checkpoint of Video
-            Depth Anything (.pth), or the hub's name of a checkpoint, transformers model or Video Depth Anything.
+            network file (.onnx, .tflite, OpenVINO .xml, .pt2), a folder of a transformers model, a public checkpoint of
+            Video Depth Anything (.pth), or the hub's name of a checkpoint, transformers model or Video Depth Anything.
         card: what a network file takes and gives, or the YAML file that says so; by default the one inside or
             beside it.
         device: where it runs; network files run on the CPU.
         threads: for network files; None lets the engine choose.
         kind: of the output, for transformers models that do not tell.
-        runtime: for network files, ``openvino`` (the default) or ``onnx``; a checkpoint opens in torch
+        runtime: for network files, ``openvino`` (the default) or ``onnx``, none for .pt2; a checkpoint opens in torch
             whatever is asked for, and ``leadline.export.opening`` exports it.
 
     Raises:
@@ -54,11 +54,11 @@ def load(
     path = Path(spec)
     suffix = path.suffix.lower()
     if path.is_file() and suffix in NETWORK_FILES:
-        from leadline.foundation.network_file import NetworkFileModel
+        from leadline.foundation.exported import open_network
 
         if kind is not None:
             raise ConfigError(f"{path}: the kind of a network file is said in its card, not by an option")
-        return NetworkFileModel(path, card, threads, runtime or "openvino")
+        return open_network(path, card, threads, runtime)
     if card is not None:
         raise ConfigError(f"{spec}: a card is for network files ({', '.join(NETWORK_FILES)}); this is not one")
     if PUBLIC_VIDEO.fullmatch(str(spec)) or (path.is_file() and suffix == ".pth"):

@@ -1,4 +1,4 @@
-"""Network files (.onnx, .tflite, OpenVINO .xml) as depth models.
+"""Network files of others (.onnx, .tflite, OpenVINO .xml) as depth models.
 
 Such a file does not say what its numbers mean, so a card beside it does: ``NAME.card.yaml``. Nothing about
 the meaning is guessed; where the card is missing, the error prints one to fill in.
@@ -18,19 +18,18 @@ import torch
 import yaml
 from torch import Tensor
 
-from leadline.checkpoint import KEY, Card
 from leadline.depth import ARBITRARY, KINDS, Kind, check_unit
 from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
+from leadline.engines.program import ProgramSession
 from leadline.engines.session import Session, TensorSpec
 from leadline.errors import ConfigError, InputError, KindError, suggest
 from leadline.foundation.base import DepthModel, digest
-from leadline.foundation.leadline_model import input_size as leadline_input_size
 from leadline.foundation.licences import UNKNOWN
-from leadline.networks import create
 
-SUFFIXES = (".onnx", ".tflite", ".xml")
+SUFFIXES = (".onnx", ".tflite", ".xml", ".pt2")
 RUNTIMES = ("openvino", "onnx")
+PROGRAM = ".pt2"
 LAYOUTS = ("NHWC", "NCHW")
 REQUIRED = ("kind", "layout", "range")
 
@@ -120,6 +119,34 @@ class NetworkCard:
             raise InputError(f"{path}: {error}") from None
 
 
+def open_session(path: str | os.PathLike[str], threads: int | None = None, runtime: str | None = None) -> Session:
+    """A network file, ready to run.
+
+    Args:
+        path: .onnx, .tflite, .xml with its .bin beside it, or .pt2.
+        threads: None lets the runtime choose.
+        runtime: ``openvino``, which reads all of these files but .pt2, or ``onnx`` (ONNX Runtime) for .onnx files. A
+            .pt2 file runs in torch.
+
+    Raises:
+        InputError: the file cannot be read.
+        ConfigError: the runtime is not installed, unknown, or does not read such files.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: a network file ends in {', '.join(SUFFIXES)}")
+    if runtime is not None and runtime not in RUNTIMES:
+        raise ConfigError(f"runtime: {' or '.join(RUNTIMES)} for a network file, not {runtime!r}")
+    if suffix == PROGRAM:
+        if runtime is not None:
+            raise ConfigError(f"{path}: a program of torch runs in torch, not in the runtime {runtime}")
+        return ProgramSession(path, threads)
+    if runtime == "onnx" and suffix != ".onnx":
+        raise ConfigError(f"{path}: ONNX Runtime reads .onnx files only; use the runtime openvino")
+    return OnnxSession(path, threads) if runtime == "onnx" else OpenVINOSession(path, threads)
+
+
 class NetworkFileModel(DepthModel):
     """A network file run on the CPU, one image at a time.
 
@@ -127,11 +154,11 @@ class NetworkFileModel(DepthModel):
     times as long per image in a batch of four as alone.
 
     Args:
-        path: .onnx, .tflite, or .xml with its .bin beside it.
-        card: what it takes and gives; by default the one inside the file (leadline's own exports), else
-            ``NAME.card.yaml`` beside it.
+        path: see :func:`open_session`.
+        card: what it takes and gives; by default ``NAME.card.yaml`` beside it.
         threads: None lets the runtime choose.
-        runtime: ``openvino``, which reads all of these files, or ``onnx`` (ONNX Runtime) for .onnx files.
+        runtime: see :func:`open_session`.
+        session: the file, where it is open already.
 
     Raises:
         InputError: the file cannot be read, has no card (the message is one to fill in), or contradicts its
@@ -144,30 +171,19 @@ class NetworkFileModel(DepthModel):
         path: str | os.PathLike[str],
         card: NetworkCard | str | os.PathLike[str] | None = None,
         threads: int | None = None,
-        runtime: str = "openvino",
+        runtime: str | None = None,
+        session: Session | None = None,
     ) -> None:
         path = Path(path)
-        if path.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{path}: a network file ends in {', '.join(SUFFIXES)}")
-        if runtime not in RUNTIMES:
-            raise ConfigError(f"runtime: {' or '.join(RUNTIMES)} for a network file, not {runtime!r}")
-        if runtime == "onnx" and path.suffix.lower() != ".onnx":
-            raise ConfigError(f"{path}: ONNX Runtime reads .onnx files only; use the runtime openvino")
-        session: Session = OnnxSession(path, threads) if runtime == "onnx" else OpenVINOSession(path, threads)
+        session = session or open_session(path, threads, runtime)
         if len(session.inputs) != 1 or len(session.inputs[0].shape) != 4:
             given = "; ".join(map(str, session.inputs))
             raise InputError(f"{path}: a depth network takes one image with four dimensions; this file takes {given}")
-        self._own: Card | None = None
-        if card is None and KEY in session.metadata:
-            self._own = Card.from_json(session.metadata[KEY], str(path))
-            self._stride = create(self._own.architecture, **self._own.options).stride
-            card = _own_card(self._own)
         self.card = card if isinstance(card, NetworkCard) else _find_card(path, card, session)
         self.name = self.card.name or path.name.removesuffix(path.suffix)
         self.kind = Kind.parse(self.card.kind)
         self.unit = self.card.unit
         self.licence = self.card.licence
-        self.focal = self._own.focal if self._own else None
         self._path = path
         self._threads = threads
         self._session = session
@@ -177,11 +193,8 @@ class NetworkFileModel(DepthModel):
         self.digest = digest(self.files, json.dumps(asdict(self.card), sort_keys=True))
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """The file's own size; for leadline's exports of any size what the checkpoint itself would use."""
-        if self._size is not None:
-            return self._size
-        assert self._own is not None
-        return leadline_input_size(self._own.input_size, self._stride, height, width)
+        """The file's own size, or the card's."""
+        return self._size
 
     def infer(self, images: Tensor) -> Tensor:
         """See :meth:`DepthModel.infer`; values that are not positive become NaN unless the kind is affine."""
@@ -223,8 +236,8 @@ class NetworkFileModel(DepthModel):
             self._session = OpenVINOSession(self._path, self._threads, (1, *shape))
         return self._session
 
-    def _fixed_size(self, given: TensorSpec) -> tuple[int, int] | None:
-        """(height, width) of the file or else of the card, None for leadline's own files of any size."""
+    def _fixed_size(self, given: TensorSpec) -> tuple[int, int]:
+        """(height, width) of the file or else of the card."""
         channel, rows, columns = (3, 1, 2) if self.card.layout == "NHWC" else (1, 2, 3)
         elsewhere = given.shape[4 - channel] == 3
         if given.shape[channel] != 3 and (given.shape[channel] != -1 or elsewhere):
@@ -234,8 +247,6 @@ class NetworkFileModel(DepthModel):
                 f"{self._path}: its input is {given.dtype}; the range {list(self.card.range)} is too small"
             )
         own = (given.shape[rows], given.shape[columns])
-        if self._own is not None and min(own) < 1:
-            return None
         size = self.card.size or own
         if min(size) < 1:
             raise InputError(
@@ -292,11 +303,6 @@ def _find_card(path: Path, given: str | os.PathLike[str] | None, session: Sessio
     if beside.is_file():
         return NetworkCard.read(beside, form)
     raise InputError(f"{path}: nothing says what this network gives; write {beside.name} beside it:\n{form}")
-
-
-def _own_card(card: Card) -> NetworkCard:
-    """What leadline's exports take and give: NCHW RGB in [0, 1], the quantity itself."""
-    return NetworkCard(card.kind, "NCHW", (0, 1), unit=card.unit, licence=card.licence)
 
 
 def _is_number(value: Any) -> bool:

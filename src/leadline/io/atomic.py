@@ -81,6 +81,28 @@ def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def writing_together(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path of the same name in a temporary folder beside; on success that file, and all that lie with it then,
+    are moved to where ``path`` is, it itself last. Nothing is moved when the block raises.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    target = Path(path)
+    check_folder(target.parent)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary / target.name
+        for file in sorted(temporary.iterdir(), key=lambda file: file.name == target.name):
+            file.chmod(0o666 & ~_UMASK)
+            file.replace(target.with_name(file.name))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write text as UTF-8; a file that exists is replaced.
 

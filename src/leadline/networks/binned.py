@@ -116,7 +116,10 @@ class NeighbourAttention(nn.Module):
         found = F.scaled_dot_product_attention(query[looking], key[seen], value[seen])
         found = found.transpose(2, 3).flatten(1, 2).unflatten(2, features.shape[-2:])
         known = torch.zeros_like(features).index_add(0, looking, found.to(features.dtype))
-        count = torch.bincount(looking, minlength=len(features))[:, None, None, None]
+        count = features.new_zeros(features.shape[0]).index_add(
+            0, looking, torch.ones_like(looking, dtype=features.dtype)
+        )
+        count = count[:, None, None, None]
         gathered: Tensor = self.project(known / count.clamp(min=1))
         return features + torch.where(count > 0, gathered, 0.0)
 
