@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -113,9 +115,8 @@ class Jobs:
         except (TimeoutError, ValueError):
             raise Problem(422, "video: cannot be read") from None
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            _kill(process)
+            await process.wait()
         if "error" in found:
             raise Problem(found["status"], found["error"])
         frames, seconds = found["frames"], found["seconds"]
@@ -160,8 +161,8 @@ class Jobs:
             self.spool.forget(job)
 
     def _kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        if self._process is not None:
+            _kill(self._process)
 
     async def _work(self) -> None:
         while not self._closing:
@@ -194,7 +195,7 @@ class Jobs:
         assert process.stdin is not None
         assert process.stdout is not None
         if job.id not in self._jobs:  # cancelled while the process was made
-            process.kill()
+            _kill(process)
         lens = self.options["lens"] if job.fov is None else {"fov": job.fov}
         process.stdin.write(line(**{**self.options, "lens": lens}, depth=job.depth, most=self.limits.video_frames))
         last: dict[str, Any] = {}
@@ -203,6 +204,8 @@ class Jobs:
                 async for said in process.stdout:
                     last = json.loads(said)
                     job.done = last.get("frames", job.done)
+                    if "frames" not in last:  # its last word
+                        break
                 await process.wait()
         except TimeoutError:
             last = {"error": f"not done after {self.limits.job_minutes:g} minutes"}
@@ -235,3 +238,10 @@ class Jobs:
             for job in [job for job in self._jobs.values() if self.expires(job) < time.time()]:
                 self.cancel(job)
             await asyncio.sleep(SWEEP)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a process that leads a session of its own, with all it started."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -41,13 +41,14 @@ def main(arguments: list[str]) -> None:
         signal.signal(each, signal.SIG_IGN)
     os.nice(NICE)
     said, sys.stdout = sys.stdout.buffer, sys.stderr  # so that nothing else gets between the lines
-    options = json.loads(sys.stdin.buffer.readline())
+    options = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     folder = Path(arguments[0])
     try:
         _say(said, **work(folder, options, lambda done: _say(said, frames=done)))
     except LeadlineError as error:
         _say(said, error=str(error).replace(str(folder / SENT), "video"))
+    os._exit(0)  # all is written: nothing that a library left behind is waited for
 
 
 def work(folder: Path, options: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _say(said: BinaryIO, **entries: object) -> None:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(1)
 
