@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +55,6 @@ def serving(model: Path, spool: Path, *options: str, **environment: str) -> Iter
         # Lines before it may come from what it loads.
         address = next((line.split()[-1] for line in process.stdout if " at http://" in line), None)
         assert address is not None, "the server did not start"
-        threading.Thread(target=process.stdout.read, daemon=True).start()
         with httpx.Client() as client:
             for _ in range(600):
                 with contextlib.suppress(httpx.TransportError):
@@ -67,6 +65,7 @@ def serving(model: Path, spool: Path, *options: str, **environment: str) -> Iter
         if process.poll() is None:
             process.kill()
         process.wait()
+        process.stdout.close()
 
 
 @contextlib.contextmanager

@@ -122,9 +122,10 @@ def create_app(predictor: Predictor, spool: Spool, service: Service) -> FastAPI:
     async def card() -> ModelCard:
         """What the model is, what may be done with it, and what the service takes on."""
         points = model.kind.up_to != "affine"
+        height, width = model.input_size(480, 640)
         return ModelCard(
             name=model.name, kind=str(model.kind), unit=model.unit, licence=model.licence, note=service.note,
-            points=points, needs_camera=needs_camera, input_size=model.input_size(480, 640),
+            points=points, needs_camera=needs_camera, input_height=height, input_width=width,
             formats=[format for format in FORMATS if points or format != "ply"], limits=asdict(limits),
         )  # fmt: skip
 

@@ -46,7 +46,8 @@ class ModelCard(BaseModel):
     note: str = Field(description="what to know before it is trusted; may be empty")
     points: bool = Field(description="whether its maps give point clouds, once the camera is known")
     needs_camera: bool = Field(description="whether its depth depends on the focal length, which must then be told")
-    input_size: tuple[int, int] = Field(description="(height, width) the network sees of a 640x480 image")
+    input_height: int = Field(description="rows the network sees of a 640x480 image")
+    input_width: int = Field(description="columns likewise")
     formats: list[Format]
     limits: dict[str, float]
 

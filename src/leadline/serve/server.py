@@ -21,12 +21,13 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: nobody can listen there.
     """
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"port: {port} is none; 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"host, port: cannot listen at {host}:{port} ({reason})") from None
+    except OSError as error:
+        raise ConfigError(f"host, port: cannot listen at {host}:{port} ({error.strerror})") from None
 
 
 def run(app: FastAPI, listening: socket.socket, *, grace: float, patience: float, log: bool) -> None:
