@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.served import serving
 from leadline.depth import DepthMap
-from leadline.io.images import write_image
+from leadline.io.images import image_size, write_image
 from leadline.io.ply import read_ply
 from leadline.view import colourise
 
@@ -164,7 +164,7 @@ def test_an_image_from_upload_to_download(page, picture, tmp_path):
     assert (str(depth.kind), depth.unit) == ("metric-depth", "m")
     assert depth.values[48, 32] == pytest.approx(4, rel=1e-3)
     assert DepthMap.load(downloaded(page, "npz", tmp_path)).shape == (96, 128)
-    assert Image.open(downloaded(page, "colour", tmp_path)).size == (128, 96)
+    assert image_size(downloaded(page, "colour", tmp_path)) == (96, 128)
     points, _ = read_ply(downloaded(page, "ply", tmp_path))
     assert len(points) == 96 * 128
 

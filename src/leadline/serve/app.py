@@ -141,7 +141,7 @@ def create_app(predictor: Predictor, spool: Spool, service: Service) -> FastAPI:
             raise Problem(503, "stopping, or not ready yet", {"Retry-After": "5"})
         return Health(status="ok")
 
-    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @app.get("/metrics", tags=["service"], dependencies=guard, response_class=Response,
              responses={**text, **refusals(*statuses)})  # fmt: skip
