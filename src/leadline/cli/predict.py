@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.cli import BUNDLED, failed, make_parser, parse
+from leadline.cli import BUNDLED, BUNDLED_NOTE, failed, make_parser, parse
 from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def predict(
 
     check_formats(formats)
     if model == BUNDLED:
-        note = "learned from rendered endoscopy alone; what it says of anything else is not to be trusted"
-        print(f"leadline: note: {BUNDLED} {note}", file=sys.stderr)
+        print(f"leadline: note: {BUNDLED} {BUNDLED_NOTE}", file=sys.stderr)
     folders = inputs if dataset else [spec for spec in inputs if is_rig(spec)]
     rest = [spec for spec in inputs if spec not in folders]
     rigs = _rigs(folders, dataset)
