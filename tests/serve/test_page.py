@@ -22,7 +22,7 @@ OPTIONS = [
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
-PATIENCE = 60_000
+PATIENCE = 240_000
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_the_token_of_the_environment(bright_teacher, tmp_path):
         (["--port", "70000"], 2, "port: 70000 is none; 0 to 65535"),
         (["--batch", "0"], 2, "batch, wait, grace: at least 1, 0 and 0"),
         (["--limits.queue", "0"], 2, "limits.queue: must be above 0, not 0"),
-        (["--limits.queu", "3"], 2, "did you mean '--limits.queue'"),
+        (["--limits.qeueue", "3"], 2, "did you mean '--limits.queue'"),
         (["--model", "missing.safetensors"], 1, "missing.safetensors"),
         (["--intrinsics", "missing.yaml"], 1, "missing.yaml: no such camera file"),
     ],
