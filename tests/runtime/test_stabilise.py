@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 import leadline
 from leadline.depth import DepthMap
 from leadline.errors import ConfigError
+from leadline.io.images import read_image
 from leadline.runtime.motion import MOST, approach, grey, motion
 from leadline.runtime.predictor import Predictor
 from leadline.runtime.stabilise import Line, Stabiliser, Steadiness, stabilised
@@ -43,9 +46,22 @@ def test_flow_of_an_image_that_moves_as_a_whole(down, right):
 
 
 def test_nothing_is_trusted_between_images_of_other_scenes_and_beyond_the_border():
-    assert motion(grey(view(texture(0), 0, 0)), grey(view(texture(1), 0, 0))).trust.mean() < 0.2
+    other = motion(grey(view(texture(0), 0, 0)), grey(view(texture(1), 0, 0)))
+    assert other.trust.mean() < Steadiness().cut - 0.1  # far from what counts as a cut
     shifted = motion(grey(view(texture(0), 0, 0)), grey(view(texture(0), 0, 20)))
     assert shifted.trust[:, -15:].max() < 1e-6
+
+
+def test_real_photographs_of_other_things_are_a_cut_and_a_video_is_none(real_data):
+    def trusted(one, other):
+        return float(motion(*(grey(read_image(path)) for path in (one, other))).trust.mean())
+
+    photos = sorted((real_data / "photos").glob("*.jpg"))[:40]
+    pairs = [pair for pair in pairwise(photos) if len({grey(read_image(path)).shape for path in pair}) == 1]
+    assert len(pairs) > 3
+    assert max(trusted(*pair) for pair in pairs) < Steadiness().cut
+    video = [real_data / f"sevenscenes/seq-01/frame-{index:06d}.color.jpg" for index in range(0, 40, 5)]
+    assert min(trusted(*pair) for pair in pairwise(video)) > Steadiness().cut + 0.2
 
 
 def rigid(depth: torch.Tensor, focal: float, shift: np.ndarray, yaw: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -70,7 +70,7 @@ class Steadiness:
     coverage: float = 0.5
     disagreement: float = 3.0
     least: float = 0.03
-    cut: float = 0.3
+    cut: float = 0.4
 
 
 @dataclass
