@@ -58,13 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), help="models")
     parser.add_argument("--to", nargs="+", choices=TARGETS, default=list(TARGETS), help="forms")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--again", action="store_true", help="make cells that are there already, too")
     parser.add_argument("--write", action="store_true", help="put the table into docs/export.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     cells: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.only:
-        for variant in VARIANTS:
+        for variant in options.variants:
             for target in options.to:
                 key = f"{name} | {variant} | {target}"
                 if key not in cells or options.again:
