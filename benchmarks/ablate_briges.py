@@ -9,8 +9,9 @@ in for the foundation models; with --paper they are Depth Anything V2 Small and 
 
 Depth models: no gate, the depth model alone; fine-tuned, all of it trained on for as many steps as the gates (--quick
 only); gate, the method; gate, blind: the same with a DINOv2 that never learned anything, so that what capacity alone
-gives is seen. Temperatures: the gate's, at test time, of both attentions; 2 and 3 against the 1 it was trained with.
-Students: a light network distilled from the depth model, from the gate of its seed.
+gives is seen. Losses and temperatures: the gate as trained (by the losses of the second version of the public code, at
+temperature 1), by those of the first, with temperatures that are learned; and the same gate at 2 and 3 at test time, of
+both attentions. Students: a light network distilled from the depth model, from the gate of its seed.
 
 Judged in rooms of other seeds by Marigold's rules (scale and shift by least squares in disparity): AbsRel and delta1 of
 all pixels, within 8 pixels of the borders of things that overlap, and on things less than 5 pixels thin; images are
@@ -33,7 +34,7 @@ from leadline.data.dataset import DataSet
 from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
-from leadline.methods.affine import AffineInvariant, Terms
+from leadline.methods.affine import V1, V2, AffineInvariant, Terms
 from leadline.methods.base import StudentOptions
 from leadline.methods.briges import BriGeS, Gates
 from leadline.methods.litenet import LiteNet
@@ -51,6 +52,7 @@ RULES = replace(FOLDER, alignment="lsq-positive-disparity", min_depth=0.1, max_d
 #: Losses of a depth model that starts from nothing.
 SCRATCH = Terms(ssi=0.0, matching=0.5, robust=1.0)
 PLAIN, TUNED, GATE, BLIND = "no gate", "fine-tuned", "gate", "gate, blind"
+FIRST, LEARNED = "gate, losses of v1", "gate, learned tau"
 TEMPERATURES = {f"gate at tau {tau}": float(tau) for tau in (2, 3)}
 STUDENTS = {"student of no gate": PLAIN, "student of the gate": GATE}
 SIZES: dict[str, dict[str, Any]] = {
@@ -73,8 +75,9 @@ def main() -> None:
     name = options.scale
     bench = Bench(SIZES[name], options.depth, options.semantics, options.device)
     models = [PLAIN, *([TUNED] if bench.standing_in else []), GATE, BLIND]
-    figures = every_run(options.out / name, [*models, *TEMPERATURES, *STUDENTS], options.seeds, bench.figures)
-    tables = {"depth models": models, "temperatures": [GATE, *TEMPERATURES], "students": list(STUDENTS)}
+    variants = [GATE, FIRST, LEARNED, *TEMPERATURES]
+    figures = every_run(options.out / name, [*models, *variants[1:], *STUDENTS], options.seeds, bench.figures)
+    tables = {"depth models": models, "losses and temperatures": variants, "students": list(STUDENTS)}
     for title, rows in tables.items():
         chosen = {row: figures[row] for row in rows}
         print_table(chosen, FIGURES, rows[0], f"{name}, room, {title}")
@@ -114,7 +117,7 @@ class Bench:
             return load(self.depth(), device=device)
         if name == TUNED:
             return load(str(self.tuned(seed)), device=device)
-        opened = LeadlineModel.open(self.gates(BLIND if name == BLIND else GATE, seed), device)
+        opened = LeadlineModel.open(self.gates(GATE if name in TEMPERATURES else name, seed), device)
         if name in TEMPERATURES:
             assert isinstance(opened.student.network, Bridged)
             opened.student.network.set_temperature(TEMPERATURES[name], TEMPERATURES[name])
@@ -125,7 +128,9 @@ class Bench:
         if not file.is_file():
             semantics = self.blind() if name == BLIND else self.semantics()
             rate = Optimiser(lr=self.size["lr"], weight_decay=1e-5, warmup=0.0)
-            method = BriGeS(self.depth(), semantics, Gates(self.size["heads"]), optimiser=rate)
+            gates = Gates(self.size["heads"], learned=name == LEARNED)
+            terms = V1 if name == FIRST else V2
+            method = BriGeS(self.depth(), semantics, gates, terms=terms, optimiser=rate)
             train(method, self.rooms(seed), self.budget("steps", seed), file)
         return file
 

@@ -14,10 +14,8 @@ networks are read from ``peers`` in the folder named by LEADLINE_DATA and are sk
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import platform
 import statistics
 import tempfile
 import warnings
@@ -26,8 +24,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import openvino
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,8 +33,9 @@ from leadline.engines import Session
 from leadline.engines.onnx import OnnxSession
 from leadline.engines.openvino import OpenVINOSession
 from leadline.foundation.semantics import open_encoder
-from leadline.io.atomic import writing
+from leadline.io.atomic import write_json
 from leadline.networks import create
+from leadline.runtime.machine import describe
 from leadline.runtime.timing import measure
 
 THREADS = 2
@@ -197,12 +194,8 @@ def report(sizes: dict[str, tuple[float, float]], times: dict[tuple[str, str], l
         rows[-1]["ratio"] = None if np.isnan(reference) else least / reference
         print(f"{name:<20} {runtime:<9} {least:>8.2f} {middle:>10.2f} {least / reference:>14.4f}")
     if out is not None:
-        machine = {"processor": platform.processor() or platform.machine(), "threads": THREADS, "size": SIZE}
-        versions = {m.__name__: m.__version__ for m in (torch, onnxruntime, openvino)}
-        with writing(out) as path:
-            path.write_text(
-                json.dumps({"machine": machine, "versions": versions, "sizes": sizes, "rows": rows}, indent=1) + "\n"
-            )
+        machine = describe() | {"threads": THREADS, "size": SIZE}
+        write_json(out, {"machine": machine, "sizes": sizes, "rows": rows}, indent=1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    import os
+
     from leadline.runtime.predictor import Predictor
 
 #: Names of the vocabulary, each imported when it is asked for, so that ``import leadline`` costs nothing.
@@ -22,6 +24,7 @@ _WHERE = {
     "Clip": "leadline.frame",
     "Rig": "leadline.rig",
     "Predictor": "leadline.runtime.predictor",
+    "Calibration": "leadline.runtime.calibration",
     "Lens": "leadline.runtime.predictor",
     "LeadlineError": "leadline.errors",
 }
@@ -44,6 +47,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     strategy: str = "vda",
+    calibration: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Predictor:
     """A model ready to predict.
@@ -56,6 +60,7 @@ def load(
         threads: most threads to use; all cores by default.
         strategy: how the windows of a model that sees video follow one another, ``vda`` or ``endodav``, see
             ``leadline.foundation.long_video``.
+        calibration: file that ``leadline calibrate`` made for this model; predictions are then metric depth.
         options: ``card`` and ``kind`` for models that do not say themselves what they are, see
             ``leadline.foundation.load``.
 
@@ -63,6 +68,8 @@ def load(
         LeadlineError: the model cannot be found or loaded; the message says what would be right.
     """
     from leadline.export.opening import open_model
+    from leadline.runtime.calibration import Calibration
     from leadline.runtime.predictor import Predictor
 
-    return Predictor(open_model(model, runtime, device, threads, **options), strategy=strategy)
+    known = None if calibration is None else Calibration.load(calibration)
+    return Predictor(open_model(model, runtime, device, threads, **options), strategy=strategy, calibration=known)

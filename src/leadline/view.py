@@ -170,6 +170,46 @@ class RangeSketch:
         self._values, self._priorities = values, priorities
 
 
+class RunningRange:
+    """A range of colours for video whose end is not known, which rests while what is seen stays about the same.
+
+    The wanted range is the running mean of the maps' own (:func:`robust_range`). The one that is shown does not move
+    before an end of the wanted one is off by more than ``slack`` of its width; then it glides there, a part ``glide``
+    of the way with each map, and rests again.
+    """
+
+    def __init__(self, memory: int = 30, slack: float = 0.1, glide: float = 0.1) -> None:
+        """Before the first map.
+
+        Args:
+            memory: maps the mean is taken over.
+            slack: part of the width of the range.
+            glide: part of the way to the wanted range.
+        """
+        self.memory, self.slack, self.glide = memory, slack, glide
+        self._count = 0
+        self._wanted = self._shown = np.zeros(2)
+        self._moves = False
+
+    def add(self, values: NDArray[np.floating], valid: NDArray[np.bool_]) -> tuple[float, float]:
+        """Take in the next map (H, W); the range to colour it with, low < high. A map without valid pixels changes
+        nothing."""
+        every = (slice(None, None, 1 + min(values.shape) // 128),) * 2
+        values, valid = values[every], valid[every]
+        if (valid & np.isfinite(values)).any():
+            own = np.array(robust_range(values, valid))
+            self._count = min(self._count + 1, self.memory)
+            self._wanted = self._wanted + (own - self._wanted) / self._count
+            if self._count == 1:
+                self._shown = own
+            off = float(np.abs(self._wanted - self._shown).max() / np.ptp(self._shown))
+            self._moves = off > (self.slack / 5 if self._moves else self.slack)
+            if self._moves:
+                self._shown = self._shown + self.glide * (self._wanted - self._shown)
+        low, high = (float(end) for end in self._shown)
+        return _widened(low, high)
+
+
 def side_by_side(
     images: Sequence[Picture], captions: Sequence[str] | None = None, height: int | None = None
 ) -> Picture:

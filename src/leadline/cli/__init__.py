@@ -23,8 +23,11 @@ COMMANDS = {
     "predict": "depth of images, folders, videos, webcams",
     "evaluate": "how right a model is, by a protocol",
     "temperature": "choose the attention temperature of bridging gates on frames that nothing is tested on",
+    "calibrate": "metric depth from a model that does not know it, by a few known distances",
+    "bench": "how fast models are, and what they need, side by side",
     "data": "check, show and pack data sets",
     "export": "write a model for another runtime, checked against torch",
+    "serve": "a service over HTTP and a page for the browser",
     "synth": "render a world with exact truth",
     "demo": "the whole job, on a world that is rendered and on photographs, with a page that shows it",
     "info": "what a model is, where it comes from, what it may be used for",
@@ -32,6 +35,7 @@ COMMANDS = {
 
 #: The bundled model that is used where none is named.
 BUNDLED = "tract-teacher"
+BUNDLED_NOTE = "learned from rendered endoscopy alone; what it says of anything else is not to be trusted"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -64,6 +64,7 @@ def evaluate(
     card: Path | None = None,
     kind: str | None = None,
     unit: str = "arbitrary",
+    calibration: Path | None = None,
 ) -> list[Result]:
     """Judge models on images with true depth: a table, ``result.json``, a .csv an image a line, and a page.
 
@@ -101,6 +102,7 @@ def evaluate(
         card: card of a network file, where none lies beside it.
         kind: kind of a transformers model leadline does not know, and of predictions that do not say it themselves.
         unit: of predictions of a metric kind that do not say it themselves.
+        calibration: file that ``leadline calibrate`` made for the one model that is judged, which then is metric.
 
     Returns:
         What was found: a result for each model, each set of predictions, then the baseline's.
@@ -116,6 +118,8 @@ def evaluate(
 
     if not model and not predictions:
         raise ConfigError("model: name a model with --model, or a folder of predictions with --predictions")
+    if calibration is not None and len(model) != 1:
+        raise ConfigError(f"calibration: holds for one model, and {len(model)} are judged")
     if show < 0:
         raise ConfigError(f"show: {show} is not a number of images")
     check_folder(out)
@@ -148,9 +152,10 @@ def evaluate(
     candidates = [made_elsewhere(path, frames, kind, unit) for path in predictions]
     for spec in model:
         predictor = leadline.load(
-            spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
-        )
-        name, rule = predictor.model.name, rules.rule(predictor.model.kind)
+            spec, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy,
+            calibration=calibration,
+        )  # fmt: skip
+        name, rule = predictor.model.name, rules.rule(predictor.kind)
         if predictor.model.remembers and (rules.temporal or rule.per == "video"):
             candidates.append(watched(name, predictor.stream, frames))
         elif predictor.model.looks_around:

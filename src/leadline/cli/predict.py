@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.cli import BUNDLED, failed, make_parser, parse
+from leadline.cli import BUNDLED, BUNDLED_NOTE, failed, make_parser, parse
 from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
     from leadline.data.rig_folder import Instant
+    from leadline.io.inputs import VideoInput
     from leadline.runtime.predictor import Predictor
     from leadline.runtime.writing import ImageWriter
+
+SWITCHES = ("decompose", "stabilise", "live", "letterbox")
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +33,13 @@ def main(arguments: list[str]) -> int:
         "also write the diffuse image, the residual (mid grey where it is 1) and the mask of reflections as pictures"
     )
     parser.add_argument("--decompose", action="store_true", help=apart)
-    parser.add_function_arguments(predict, skip={"inputs", "formats", "decompose"})
+    steady = "make the depth of videos and streams steady, of a model that sees single images"
+    parser.add_argument("--stabilise", action="store_true", help=steady)
+    played = "play video files as a camera would show them: frames that nobody is ready for are dropped"
+    parser.add_argument("--live", action="store_true", help=played)
+    boxed = "show a model of a fixed size images with their aspect, between bars, instead of stretched"
+    parser.add_argument("--letterbox", action="store_true", help=boxed)
+    parser.add_function_arguments(predict, skip={"inputs", "formats", *SWITCHES})
     return predict(**parse(parser, arguments).as_dict())
 
 
@@ -52,6 +61,11 @@ def predict(
     strategy: str = "vda",
     dataset: str | None = None,
     decompose: bool = False,
+    calibration: Path | None = None,
+    stabilise: bool = False,
+    live: bool = False,
+    tile: int | None = None,
+    letterbox: bool = False,
 ) -> int:
     """Predict depth and write it.
 
@@ -76,6 +90,11 @@ def predict(
             instant is shown together, as of a rig.
         decompose: also write the diffuse image, the residual and the mask of reflections as pictures, of images and
             videos; the model is one that ``leadline train intrinsic-room`` makes.
+        calibration: file that ``leadline calibrate`` made for this model; what is written is then metric depth.
+        stabilise: make the depth of videos, webcams and streams steady, of a model that sees single images.
+        live: play video files as a camera would show them, dropping frames that nobody is ready for.
+        tile: show large images in overlapping tiles of so many pixels, each brought into the units of the whole image.
+        letterbox: show a model of a fixed size images with their aspect, between bars, instead of stretched.
 
     Returns:
         The exit code: 1 where an input, or a camera of a rig, failed; the others are done all the same.
@@ -85,14 +104,15 @@ def predict(
     from leadline.errors import InputError, LeadlineError
     from leadline.io.images import read_image
     from leadline.io.inputs import ImageInput, find_inputs
-    from leadline.runtime.predictor import Lens
+    from leadline.runtime.predictor import Lens, Predictor
     from leadline.runtime.rigs import check_fusable
-    from leadline.runtime.writing import ImageWriter, check_formats, predict_video
+    from leadline.runtime.stabilise import Steadiness
+    from leadline.runtime.tiles import Letterboxed, Tiled
+    from leadline.runtime.writing import ImageWriter, check_formats
 
     check_formats(formats)
     if model == BUNDLED:
-        note = "learned from rendered endoscopy alone; what it says of anything else is not to be trusted"
-        print(f"leadline: note: {BUNDLED} {note}", file=sys.stderr)
+        print(f"leadline: note: {BUNDLED} {BUNDLED_NOTE}", file=sys.stderr)
     folders = inputs if dataset else [spec for spec in inputs if is_rig(spec)]
     rest = [spec for spec in inputs if spec not in folders]
     rigs = _rigs(folders, dataset)
@@ -100,15 +120,19 @@ def predict(
     if intrinsics is not None and not Path(intrinsics).is_file():
         raise InputError(f"{intrinsics}: no such camera file")
     predictor = leadline.load(
-        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, strategy=strategy
+        model, runtime=runtime, device=device, threads=threads, card=card, kind=kind, calibration=calibration
     )
-    predictor.lens, predictor.batch = Lens(intrinsics, fov), batch
+    seen = Letterboxed(predictor.model) if letterbox else predictor.model
+    seen = Tiled(seen, tile) if tile else seen
+    line = predictor.calibration  # of this model, however images are shown to it
+    predictor = Predictor(seen, Lens(intrinsics, fov), batch, strategy, None, Steadiness() if stabilise else None)
+    predictor.calibration = line
     if decompose:
         predictor.check_decomposes()
         if rigs:
             raise ConfigError("decompose: of images and videos, not of rigs")
     if rigs and "ply" in formats:
-        check_fusable(predictor.model.kind)
+        check_fusable(predictor.kind)
     writer = ImageWriter(Path(out), formats, colormap, predictor.decompose if decompose else None)
     done, code = _predict_rigs(predictor, rigs, writer, limit)
     failures: list[str] = []
@@ -119,11 +143,11 @@ def predict(
                 writer.write(item.name, image, predictor.predict(image, path=item.path))
                 done += 1
             else:
-                done += predict_video(predictor, item.source, item.name, writer, limit)
+                done += _predict_video(predictor, item, writer, limit, live)
         except LeadlineError as error:
             failures.append(str(error))
             print(f"leadline: {error}", file=sys.stderr)
-    print(f"{done} frames of {len(inputs)} inputs -> {out} ({predictor.model.kind}, unit {predictor.model.unit})")
+    print(f"{done} frames of {len(inputs)} inputs -> {out} ({predictor.kind}, unit {predictor.unit})")
     return failed(failures, f"{len(items)} inputs failed") or code
 
 
@@ -144,6 +168,24 @@ def _rigs(folders: list[str], dataset: str | None) -> Sequence[Iterable[Instant]
     if dataset is None:
         return [RigFolder(folder) for folder in folders]
     return [dataset_instants(open_dataset(dataset, folder, split="all", truth=NONE)) for folder in folders]
+
+
+def _predict_video(predictor: Predictor, item: VideoInput, writer: ImageWriter, limit: int | None, live: bool) -> int:
+    """How many frames of a video, webcam or stream were predicted."""
+    from leadline.io.video import VideoReader
+    from leadline.runtime.live import predict_live
+    from leadline.runtime.writing import predict_video
+
+    if live or not isinstance(item.source, Path):
+        reader = VideoReader(item.source)
+        if live or reader.endless:
+
+            def report(line: str) -> None:
+                print(f"leadline: {line}", file=sys.stderr)
+
+            return predict_live(predictor, reader, item.name, writer, limit, report)
+        reader.close()
+    return predict_video(predictor, item.source, item.name, writer, limit)
 
 
 def _predict_rigs(

@@ -211,7 +211,7 @@ class Stream(Image):
 class Window(Image):
     """Frames (T, 3, H, W) of a video to maps (T, 1, H, W)."""
 
-    def forward(self, frames: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, frames: Tensor) -> Tensor:
         """See the class."""
         return self.student.clip(frames[None])[0]
 

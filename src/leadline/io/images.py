@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
@@ -27,12 +28,20 @@ WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg")
 #: Floating point pictures may be so much beyond [0, 1].
 ROUNDING = 1e-3
 
+#: Formats, by Pillow's names, of pictures that strangers may send: those of cameras, phones and browsers. Pillow reads
+#: many more, some by starting other programs.
+SENT_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
 FULL_FRAME_DIAGONAL = math.hypot(36.0, 24.0)
 """Diagonal of the 35 mm film frame in mm, 43.27."""
 
 
 class AnimatedImageWarning(UserWarning):
     """A file holds several pictures and only the first one was read."""
+
+
+class TooManyPixels(InputError):
+    """A picture's header announces more pixels than may be decoded."""
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -62,6 +71,30 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             warnings.warn(message, AnimatedImageWarning, stacklevel=2)
         image.load()
         return _rgb(ImageOps.exif_transpose(image), path)
+
+
+def decode_image(data: bytes, most: int) -> tuple[NDArray[np.uint8], float | None]:
+    """Decode a picture that somebody sent, as `read_image` reads a file; of several in it the first.
+
+    Args:
+        data: a whole file of one of ``SENT_FORMATS``.
+        most: pixels it may have; the header is asked before anything is decoded.
+
+    Returns:
+        uint8 array (H, W, 3), RGB, and the focal length in pixels as `exif_focal` gives it.
+
+    Raises:
+        TooManyPixels: it has more.
+        InputError: it is not a picture, damaged or cut off.
+    """
+    Image.init()
+    formats = [name for name in SENT_FORMATS if name in Image.OPEN]  # a build of Pillow may lack some
+    with _explained("image"), Image.open(io.BytesIO(data), formats=formats) as image:
+        width, height = image.size
+        if width * height > most:
+            raise TooManyPixels(f"image: {width}x{height} pixels are more than {most / 1e6:g} million")
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image), "image"), _focal(image)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -122,8 +155,12 @@ def exif_focal(path: str | os.PathLike[str]) -> float | None:
         InputError: the file is missing, empty or not a picture.
     """
     with opening(path) as image:
-        tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
-        width, height = image.size
+        return _focal(image)
+
+
+def _focal(image: Image.Image) -> float | None:
+    tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    width, height = image.size
 
     def number(tag: ExifTags.Base) -> float:
         try:
@@ -160,15 +197,21 @@ def opening(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise InputError(f"{file}: a folder, not a picture")
     if file.stat().st_size == 0:
         raise InputError(f"{file}: the file is empty")
+    with _explained(file), Image.open(file) as image:
+        yield image
+
+
+@contextmanager
+def _explained(file: Path | str) -> Iterator[None]:
+    """What goes wrong with a picture becomes one line that names it."""
     try:
-        with Image.open(file) as image:
-            yield image
+        yield
     except (InputError, AnimatedImageWarning):
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{file}: not a picture that can be read{_heic_hint(file)}") from None
+        raise InputError(f"{file}: not a picture that can be read{_heic_hint(Path(file))}") from None
     except Image.DecompressionBombError as error:
-        raise InputError(f"{file}: too large to be a picture ({error})") from None
+        raise TooManyPixels(f"{file}: too large to be a picture ({error})") from None
     except PermissionError:
         raise InputError(f"{file}: no permission to read it") from None
     except Exception as error:  # Pillow's decoders raise nearly every built-in exception on damaged data

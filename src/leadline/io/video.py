@@ -24,6 +24,9 @@ WRITABLE_SUFFIXES = (".mp4", ".mov", ".mkv")
 NETWORK_TIMEOUT = 15.0
 """Seconds without an answer after which a network stream counts as gone."""
 
+LIVE_OPTIONS = {"rtsp_flags": "prefer_tcp"}
+"""For ffmpeg: no packets are lost on the way where a camera can do without UDP."""
+
 BT709 = 1
 """The number that ffmpeg and H.273 give the colours of HD video."""
 
@@ -42,6 +45,9 @@ class VideoReader:
     Attributes:
         source: what was opened.
         fps: frames a second, as a fraction; for variable rates the average.
+        name: of the source in messages: a URL without its password.
+        live: whether it is a webcam or a URL; what is read of it does not come again.
+        endless: whether it is live and does not say how long it is.
         size: height and width of the frames in pixels.
         frame_count: number of frames by the header, an estimate where that gives the duration only, or None.
 
@@ -57,6 +63,7 @@ class VideoReader:
             source: path of a file, number of a webcam, or a URL.
         """
         self.source = source
+        self.name = _without_password(str(source)) if not isinstance(source, int) else f"webcam {source}"
         self.live = isinstance(source, int) or "://" in os.fspath(source)
         self.fps = Fraction(25)
         self.frame_count: int | None = None
@@ -64,8 +71,9 @@ class VideoReader:
         try:
             self._first: tuple[float, NDArray[np.uint8]] | None = next(self._frames)
         except StopIteration:
-            raise InputError(f"{source}: this video holds no frames") from None
+            raise InputError(f"{self.name}: this video holds no frames") from None
         self.size: tuple[int, int] = self._first[1].shape[:2]
+        self.endless = self.live and self.frame_count is None
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames, uint8 (H, W, 3)."""
@@ -94,9 +102,9 @@ class VideoReader:
     def _decode(self) -> Generator[tuple[float, NDArray[np.uint8]], None, None]:
         with self._open() as container:
             if not container.streams.video:
-                raise InputError(f"{self.source}: no video in this file")
+                raise InputError(f"{self.name}: no video in this file")
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type = "SLICE" if self.live else "AUTO"  # threads of whole frames hold some back
             self.fps = stream.average_rate or stream.guessed_rate or Fraction(25)
             duration = _seconds(container, stream)
             self.frame_count = stream.frames or (round(duration * self.fps) if duration else None)
@@ -120,27 +128,27 @@ class VideoReader:
         if damage:
             reason = damage[-1]
             what = f"{read} frames could be read" if read else "no frame of it can be read"
-            raise InputError(f"{self.source}: damaged or cut off, {what} ({reason})")
+            raise InputError(f"{self.name}: damaged or cut off, {what} ({reason})")
 
     def _open(self) -> av.container.InputContainer:
         try:
             if isinstance(self.source, int):
                 return _open_webcam(self.source)
             if self.live:
-                return av.open(os.fspath(self.source), timeout=NETWORK_TIMEOUT)
+                return av.open(os.fspath(self.source), options=LIVE_OPTIONS, timeout=NETWORK_TIMEOUT)
             if Path(self.source).is_file() and Path(self.source).stat().st_size == 0:
-                raise InputError(f"{self.source}: the file is empty")
+                raise InputError(f"{self.name}: the file is empty")
             return av.open(os.fspath(self.source))
         except FileNotFoundError:
-            raise InputError(f"{self.source}: no such file") from None
+            raise InputError(f"{self.name}: no such file") from None
         except IsADirectoryError:
-            raise InputError(f"{self.source}: a folder, not a video") from None
+            raise InputError(f"{self.name}: a folder, not a video") from None
         except PermissionError:
-            raise InputError(f"{self.source}: no permission to read it") from None
+            raise InputError(f"{self.name}: no permission to read it") from None
         except (av.FFmpegError, OSError, IndexError) as error:
             reason = getattr(error, "strerror", None) or error
             what = "cannot be reached" if self.live else "not a video, or cut off so early that nothing can be read"
-            raise InputError(f"{self.source}: {what} ({reason})") from None
+            raise InputError(f"{self.name}: {what} ({reason})") from None
 
 
 class VideoWriter:
@@ -178,7 +186,7 @@ class VideoWriter:
         self.size = size
         # 1001 keeps the rates of broadcast video (30000/1001) exact.
         self.fps = Fraction(fps).limit_denominator(1001) or Fraction(1, 1001)
-        self.written = 0
+        self.written = self._next = 0
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -199,8 +207,14 @@ class VideoWriter:
             self._exit = stack.pop_all()
         return self
 
-    def write(self, image: NDArray[np.uint8]) -> None:
-        """Append one frame, uint8 (H, W, 3), RGB, of the announced size."""
+    def write(self, image: NDArray[np.uint8], time: float | None = None) -> None:
+        """Append one frame, uint8 (H, W, 3), RGB, of the announced size.
+
+        Args:
+            image: the frame.
+            time: seconds since the start at which it is shown, where frames are missing; by default one frame's time
+                after the frame before.
+        """
         if image.dtype != np.uint8 or image.shape != (*self.size, 3):
             raise InputError(
                 f"{self.path}: a frame is uint8 {(*self.size, 3)}, this array is {image.dtype} {image.shape}"
@@ -210,9 +224,10 @@ class VideoWriter:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        frame.pts, frame.time_base = self.written, 1 / self.fps
+        due = self._next if time is None else max(self._next, round(time * self.fps))
+        frame.pts, frame.time_base = due, 1 / self.fps
         self._encode(frame)
-        self.written += 1
+        self._next, self.written = due + 1, self.written + 1
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
@@ -231,6 +246,15 @@ class VideoWriter:
             if self.written == 0:
                 raise InputError(f"{self.path}: no frame was written, so there is no video")
             self._encode(None)
+
+
+def _without_password(source: str) -> str:
+    """A URL without who may see it; anything else as it is."""
+    scheme, found, rest = source.partition("://")
+    if not found:
+        return source
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _muxing(path: Path) -> dict[str, str]:

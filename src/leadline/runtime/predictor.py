@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from leadline.camera import Camera, Pinhole
-from leadline.depth import DepthMap
+from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
@@ -21,6 +21,8 @@ from leadline.io.images import exif_focal, read_image
 from leadline.losses.reflection import brightened
 from leadline.networks.base import resize
 from leadline.networks.decomposition import Decomposed
+from leadline.runtime.calibration import METRIC, Calibration
+from leadline.runtime.stabilise import Steadiness, stabilised
 
 #: An image and its depth map.
 Seen = tuple[np.ndarray, DepthMap]
@@ -82,15 +84,25 @@ class Predictor:
         batch: images run together in :meth:`stream`, by models that see single images.
         strategy: how the windows of a model that sees video follow one another, a name of
             ``leadline.foundation.long_video.STRATEGIES``.
+        calibration: makes metric depth of what the model says, see ``leadline calibrate``.
+        steadiness: of the maps of :meth:`stream`, where a model that sees single images is to be stabilised.
 
     Raises:
-        ConfigError: no such strategy.
+        ConfigError: no such strategy; the calibration is of another model; or what would be stabilised sees video.
 
     Example:
         ``depth = Predictor(model).predict("image.jpg")``
     """
 
-    def __init__(self, model: DepthModel, lens: Lens = Lens(), batch: int = 1, strategy: str = "vda") -> None:
+    def __init__(
+        self,
+        model: DepthModel,
+        lens: Lens = Lens(),
+        batch: int = 1,
+        strategy: str = "vda",
+        calibration: Calibration | None = None,
+        steadiness: Steadiness | None = None,
+    ) -> None:
         self.model = model
         self.lens = lens
         self.batch = batch
@@ -99,6 +111,24 @@ class Predictor:
                 f"strategy: '{strategy}' is not one of {', '.join(STRATEGIES)}{suggest(strategy, STRATEGIES)}"
             )
         self.strategy = strategy
+        if calibration is not None:
+            calibration.check(model)
+        self.calibration = calibration
+        self.steadiness = steadiness
+        if steadiness is not None and model.remembers:
+            raise ConfigError(
+                f"{model.name}: sees video and is steady by itself; what is stabilised sees single images"
+            )
+
+    @property
+    def kind(self) -> Kind:
+        """Of the maps it gives: the model's, or metric depth where it is calibrated."""
+        return METRIC if self.calibration else self.model.kind
+
+    @property
+    def unit(self) -> str:
+        """Of the maps it gives."""
+        return self.calibration.unit if self.calibration else self.model.unit
 
     def predict(
         self,
@@ -121,6 +151,19 @@ class Predictor:
         if not isinstance(image, np.ndarray):
             path = image
         return self._run([pixels], camera, Path(path) if path is not None else None)[0]
+
+    def predict_batch(self, images: Sequence[str | os.PathLike[str] | np.ndarray]) -> list[DepthMap]:
+        """The depth maps of images of any sizes, in their order; those of one size that follow one another are run
+        together, up to ``batch`` at a time, by a model that sees single images.
+
+        Raises:
+            InputError: as :meth:`predict`.
+        """
+        return [depth for _, depth in self._in_batches((_pixels(image) for image in images), self.batch)]
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Show the model a grey image, so that what runtimes do at the first image of a size is done."""
+        self.model(torch.full((1, 3, height, width), 0.5))
 
     def check_decomposes(self) -> None:
         """Refuse a model that gives depth only.
@@ -194,10 +237,14 @@ class Predictor:
             answers = watch_live(self.model, watched) if live else watch_video(self.model, watched, self.strategy)
             for values, image in zip(answers, shown, strict=True):
                 camera = self.lens.of(*image.shape[:2])
-                yield image, DepthMap(values, self.model.kind, self.model.unit, camera=camera)
+                yield image, self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
             return
-        for _, same in itertools.groupby(pixels, key=np.shape):
-            while chunk := list(itertools.islice(same, 1 if live else self.batch)):
+        answered = self._in_batches(pixels, 1 if live else self.batch)
+        yield from answered if self.steadiness is None else stabilised(answered, self.steadiness)
+
+    def _in_batches(self, images: Iterable[np.ndarray], batch: int) -> Generator[Seen, None, None]:
+        for _, same in itertools.groupby(images, key=np.shape):
+            while chunk := list(itertools.islice(same, batch)):
                 yield from zip(chunk, self._run(chunk), strict=True)
 
     def _run(self, arrays: list[np.ndarray], camera: Camera | None = None, path: Path | None = None) -> list[DepthMap]:
@@ -217,7 +264,10 @@ class Predictor:
                     "give --intrinsics FILE or --fov DEGREES"
                 )
             values = values * np.float32(self.model.at_focal(camera))
-        return DepthMap(values, self.model.kind, self.model.unit, camera=camera)
+        return self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
+
+    def _calibrated(self, depth: DepthMap) -> DepthMap:
+        return self.calibration.apply(depth) if self.calibration else depth
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:

@@ -146,7 +146,7 @@ def predict_rigs(
         KindError: ``ply`` is asked for and the model is not metric; nothing is done then.
     """
     if "ply" in writer.formats:
-        check_fusable(predictor.model.kind)
+        check_fusable(predictor.kind)
     done = 0
     for instant in instants:
         for problem in instant.problems:

@@ -17,13 +17,12 @@ from leadline.io.ply import write_ply
 from leadline.io.video import VideoReader, VideoWriter
 from leadline.runtime.ahead import ahead, in_parallel
 from leadline.runtime.predictor import Decomposition, Predictor, Seen
+from leadline.runtime.stabilise import stabilised
 from leadline.view import RangeSketch, colourise, robust_range, side_by_side
 
 FORMATS = ("png", "npz", "exr", "colour", "ply")
 #: Frames looked at before a video is coloured, so that one range of colours holds for all of it.
 LOOK_AT = 16
-#: Frames of a live source looked at instead: what comes later cannot be known.
-LOOK_AT_LIVE = 8
 
 
 def check_formats(formats: list[str]) -> None:
@@ -90,8 +89,8 @@ class ImageWriter:
 def predict_video(
     predictor: Predictor, source: Path | int | str, name: str, writer: ImageWriter, limit: int | None = None
 ) -> int:
-    """Predict every frame of a video, webcam or stream; memory does not grow with its length. Of a file, reading,
-    predicting and writing overlap.
+    """Predict every frame of a video; memory does not grow with its length; reading, predicting and writing overlap.
+    What does not wait is for :func:`leadline.runtime.live.predict_live`.
 
     ``colour`` becomes ``name.mp4``, with one range of colours over the whole video; the other formats one file a frame
     in a folder ``name``. What was made before a broken video ends is kept.
@@ -106,13 +105,14 @@ def predict_video(
     count = 0
     with VideoReader(source) as reader, contextlib.ExitStack() as stack:
         images = _until_broken(itertools.islice(reader, limit))
-        made = predictor.stream(images, True) if reader.live else _answers(predictor, ahead(images))
+        made = _answers(predictor, ahead(images))
         stack.callback(made.close)  # before the reader, at which its threads may be
         answers: Iterable[Seen] = made
         span = video = None
         if "colour" in writer.formats:
-            if reader.live or predictor.model.remembers:  # other frames, shown apart, would be answered otherwise
-                start = list(itertools.islice(made, LOOK_AT_LIVE if reader.live else LOOK_AT))
+            # Other frames, shown apart, would be answered otherwise; and what is read of a URL does not come again.
+            if reader.live or predictor.model.remembers or predictor.steadiness is not None:
+                start = list(itertools.islice(made, LOOK_AT))
                 span, answers = colour_range(depth for _, depth in start), itertools.chain(start, made)
             else:
                 span = colour_range(depth for _, depth in _answers(predictor, spread(source, limit)))
@@ -122,8 +122,7 @@ def predict_video(
             frames.write_values(f"{number:06d}", image, depth)
             return writer.picture(image, depth, span) if span is not None else None
 
-        each = map(written, enumerate(answers)) if reader.live else in_parallel(written, enumerate(answers))
-        for picture in each:
+        for picture in in_parallel(written, enumerate(answers)):
             if picture is not None:
                 if video is None:
                     path = writer.folder / f"{name}.mp4"
@@ -139,7 +138,8 @@ def _answers(predictor: Predictor, images: Iterable[np.ndarray]) -> Generator[Se
     """Each image of a video with its depth map, made ahead of who asks."""
     model = predictor.model
     if model.parallel and not model.remembers and predictor.batch == 1:
-        return in_parallel(lambda image: (image, predictor.predict(image)), images)
+        each = in_parallel(lambda image: (image, predictor.predict(image)), images)
+        return each if predictor.steadiness is None else ahead(stabilised(each, predictor.steadiness))
     # A window's maps come all at once: those that wait must not keep the next window waiting.
     return ahead(predictor.stream(images), max(4, model.window))
 
