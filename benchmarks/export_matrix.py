@@ -87,7 +87,7 @@ def made(name: str) -> LeadlineModel:
         for parameter in network.parameters():
             if parameter.ndim > 1 and not parameter.any():
                 parameter.normal_(0, 0.1)
-        for head in network.heads():
+        for head in network.heads() or [network.binning.logits]:
             head.weight.normal_(0, 0.5)
     focal = 80.0 if architecture == "swift-bins" else None
     card = Card(architecture, "metric-depth", "m", size, (0.5, 200.0), settings, licence="apache-2.0", focal=focal)
