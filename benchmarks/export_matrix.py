@@ -22,6 +22,7 @@ import torch
 
 from leadline.checkpoint import Card
 from leadline.errors import LeadlineError
+from leadline.export.parity import bundled_frames, shown
 from leadline.export.targets import TARGETS
 from leadline.export.writing import write
 from leadline.foundation.leadline_model import LeadlineModel
@@ -87,8 +88,13 @@ def made(name: str) -> LeadlineModel:
         for parameter in network.parameters():
             if parameter.ndim > 1 and not parameter.any():
                 parameter.normal_(0, 0.1)
-        for head in network.heads() or [network.binning.logits]:
+        for head in network.heads():
             head.weight.normal_(0, 0.5)
+        norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        if norms:  # without statistics of their own, random features fade and what is said is all but constant
+            for norm in norms:
+                norm.momentum = 1.0
+            network.train()(shown(bundled_frames(), size))
     focal = 80.0 if architecture == "swift-bins" else None
     card = Card(architecture, "metric-depth", "m", size, (0.5, 200.0), settings, licence="apache-2.0", focal=focal)
     return LeadlineModel(Student(network, card.kind, card.unit, card.depth_range), card, architecture)

@@ -41,6 +41,8 @@ EXPRESSION = re.compile(
     r"|FloatTrueDiv|ToFloat|TruncToInt|FloorToInt|CeilToInt|floor|ceiling|Eq|Ne|Lt|Le|Gt|Ge)\b"
     r"|\d+(?:\.\d+)?|[-+*/(),<>=&|~ ])*"
 )
+#: The names of sizes, or of arithmetic on them.
+SIZE = re.compile(r"[\w*/+() -]*")
 #: On sizes, as Python.
 GUARD = re.compile(
     r"(?:L(?:\['\w+'\]|\[\d+\])+\.size\(\)\[\d+\]|\b(?:min|max|and|or|not|math\.(?:floor|ceil|trunc))\b"
@@ -52,6 +54,7 @@ WORD = re.compile(r"[^'\"\\\n]*")
 #: Entry of a program, what its text must look like, what it is if it does not.
 RULES = {
     "expr_str": (EXPRESSION, "a size is no plain arithmetic"),
+    "range_constraints": (SIZE, "a size is no plain arithmetic"),
     "guards_code": (GUARD, "a guard is no plain arithmetic on sizes"),
     "target": (OPERATOR, "calls what is no operator on tensors"),
     "as_operator": (OPERATOR, "calls what is no operator on tensors"),
@@ -111,7 +114,7 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield key, value
     elif isinstance(value, dict):
         for name, entry in value.items():
-            yield "", name
+            yield key if key == "range_constraints" else "", name
             # Only texts are just shown: a tensor may be called "metadata", too.
             if not (isinstance(entry, str) and SHOWN & {key, name}):
                 yield from _texts(entry, name)
