@@ -22,6 +22,7 @@ import torch
 
 from leadline.checkpoint import Card
 from leadline.errors import LeadlineError
+from leadline.export.parity import bundled_frames, shown
 from leadline.export.targets import TARGETS
 from leadline.export.writing import write
 from leadline.foundation.leadline_model import LeadlineModel
@@ -58,13 +59,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), help="models")
     parser.add_argument("--to", nargs="+", choices=TARGETS, default=list(TARGETS), help="forms")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--again", action="store_true", help="make cells that are there already, too")
     parser.add_argument("--write", action="store_true", help="put the table into docs/export.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     cells: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.only:
-        for variant in VARIANTS:
+        for variant in options.variants:
             for target in options.to:
                 key = f"{name} | {variant} | {target}"
                 if key not in cells or options.again:
@@ -88,6 +90,11 @@ def made(name: str) -> LeadlineModel:
                 parameter.normal_(0, 0.1)
         for head in network.heads():
             head.weight.normal_(0, 0.5)
+        norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        if norms:  # without statistics of their own, random features fade and what is said is all but constant
+            for norm in norms:
+                norm.momentum = 1.0
+            network.train()(shown(bundled_frames(), size))
     focal = 80.0 if architecture == "swift-bins" else None
     card = Card(architecture, "metric-depth", "m", size, (0.5, 200.0), settings, licence="apache-2.0", focal=focal)
     return LeadlineModel(Student(network, card.kind, card.unit, card.depth_range), card, architecture)

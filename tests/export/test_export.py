@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,9 @@ import onnx
 import pytest
 import torch
 
+from common.brightness import brightness
 from common.commands import run
+from leadline.camera import Pinhole
 from leadline.checkpoint import KEY, Card
 from leadline.errors import ConfigError, InputError
 from leadline.export.executorch import EXECUTORCH
@@ -43,6 +44,11 @@ def made(architecture: str, **options) -> LeadlineModel:
                 parameter.normal_(0, 0.1)
         for head in network.heads():
             head.weight.normal_(0, 0.5)
+        norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        for norm in norms:  # without statistics of their own random features fade, and what is said is all but constant
+            norm.momentum = 1.0
+        if norms:
+            network.train()(FRAMES)
     card = Card(architecture, "metric-depth", "m", SIZE, (0.5, 200.0), options, licence="mit", focal=80.0)
     return LeadlineModel(Student(network, card.kind, card.unit, card.depth_range), card, architecture)
 
@@ -52,27 +58,39 @@ def tiny() -> LeadlineModel:
     return made("litenet-tiny")
 
 
+@pytest.fixture(scope="module")
+def written(tiny: LeadlineModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """It in every form that needs no more than what leadline needs, by the form's name: ONNX for any size."""
+    folder = tmp_path_factory.mktemp("written")
+    files = {target.name: folder / f"tiny{target.suffix}" for target in (ONNX, OPENVINO, PROGRAM)}
+    assert write(ONNX, tiny, files["onnx"]) < 1e-3
+    assert write(OPENVINO, tiny, files["openvino"], SIZE) < 1e-3
+    assert write(PROGRAM, tiny, files["pt2"], SIZE) < 1e-6
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny.bin", "tiny.onnx", "tiny.pt2", "tiny.xml"]
+    return files
+
+
 @pytest.mark.parametrize("target", [ONNX, OPENVINO, PROGRAM], ids=lambda target: target.name)
-def test_a_file_says_what_it_is_and_answers_like_torch(target: Target, tiny: LeadlineModel, tmp_path: Path) -> None:
-    out = tmp_path / f"tiny{target.suffix}"
-    assert write(target, tiny, out, SIZE) < 1e-4
+def test_a_file_says_what_it_is_and_answers_like_torch(
+    target: Target, tiny: LeadlineModel, written: dict[str, Path]
+) -> None:
+    out = written[target.name]
     (first, *_) = target.open(out)
+    sides = "height, width" if target is ONNX else "64, 96"
     assert first.metadata[KEY] == tiny.card.to_json()
     assert first.metadata["licence"] == "mit"
-    assert first.metadata["input"] == "single images: (batch, 3, 64, 96) float32 RGB in [0, 1]"
+    assert first.metadata["input"] == f"single images: (batch, 3, {sides}) float32 RGB in [0, 1]"
     assert "metric-depth, unit m" in first.metadata["output"]
     assert "focal length of 80 pixels" in first.metadata["output"]
-    assert first.inputs[0].shape == (1, 3, *SIZE)
+    assert first.inputs[0].shape == ((-1, 3, -1, -1) if target is ONNX else (1, 3, *SIZE))
     again = load(out, threads=1)
     assert (again.kind, again.unit, again.licence, again.focal) == (tiny.kind, "m", "mit", 80.0)
-    assert again.input_size(480, 640) == SIZE
+    assert again.input_size(480, 640) == (tiny.input_size(480, 640) if target is ONNX else SIZE)
     torch.testing.assert_close(again.infer(FRAMES[:2]), tiny.infer(FRAMES[:2]), rtol=1e-3, atol=0)
-    assert not list(tmp_path.glob(".*"))
 
 
-def test_nodes_are_named_after_layers(tiny: LeadlineModel, tmp_path: Path) -> None:
-    write(ONNX, tiny, tmp_path / "tiny.onnx", SIZE)
-    names = [node.name for node in onnx.load(tmp_path / "tiny.onnx").graph.node]
+def test_nodes_are_named_after_layers(tiny: LeadlineModel, written: dict[str, Path]) -> None:
+    names = [node.name for node in onnx.load(written["onnx"]).graph.node]
     assert len(set(names)) == len(names)
     layers = {name for name, _ in tiny.student.network.named_modules()}
     convolutions = [name.rpartition("/")[0] for name in names if name.rpartition("/")[2].startswith("Conv")]
@@ -80,35 +98,34 @@ def test_nodes_are_named_after_layers(tiny: LeadlineModel, tmp_path: Path) -> No
     assert set(convolutions) <= layers
 
 
-def test_a_raw_file_takes_pictures_as_they_are(tiny: LeadlineModel, tmp_path: Path) -> None:
-    out = tmp_path / "raw.onnx"
-    write(ONNX, tiny, out, raw=True)
+def test_a_raw_file_takes_pictures_as_they_are(tmp_path: Path) -> None:
+    model, out = brightness(focal=80.0), tmp_path / "raw.onnx"
+    write(ONNX, model, out, raw=True)
     picture = bundled_frames()[0]
     whole = shown([picture], picture.shape[:2])
+    camera = Pinhole(320, 240, 300.0, 300.0, 160.0, 120.0)
     for runtime in ("onnx", "openvino"):
-        model = load(out, threads=1, runtime=runtime)
-        assert model.input_size(*picture.shape[:2]) == picture.shape[:2]
-        torch.testing.assert_close(model.infer(whole), tiny(whole), rtol=1e-3, atol=1e-3)
+        raw = load(out, threads=1, runtime=runtime)
+        assert raw.input_size(*picture.shape[:2]) == picture.shape[:2]
+        torch.testing.assert_close(raw.infer(whole), model(whole), rtol=1e-3, atol=1e-3)
+        assert raw.at_focal(camera) == pytest.approx(model.at_focal(camera)) == pytest.approx(300 / 320 * 96 / 80)
         # By a focal length twice as long everything is twice as far.
-        session = model.session
-        near, far = (session(picture[None], np.array([focal], np.float32))[0] for focal in (100, 200))
+        near, far = (raw.session(picture[None], np.array([focal], np.float32))[0] for focal in (100, 200))
         np.testing.assert_allclose(far, 2 * near, rtol=1e-4)
         assert near.shape == (1, 240, 320)
 
 
 def test_a_stream_remembers(tmp_path: Path) -> None:
     model, out = made("swift-video"), tmp_path / "video.onnx"
-    write(ONNX, model, out, SIZE)
+    write(ONNX, model, out)
     again = load(out, threads=1)
     assert again.remembers
     memory = other = None
-    alone = again.infer(FRAMES[1:2])
     for frame in FRAMES[:3]:
         expected, memory = model.infer_next(frame[None], memory)
         given, other = again.infer_next(frame[None], other)
         torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-3)
-    second, _ = again.infer_next(FRAMES[1:2], again.infer_next(FRAMES[:1])[1])
-    assert (second - alone).abs().max() > 1e-3
+    assert (given - again.infer(FRAMES[2:3])).abs().max() > 0.1
     with pytest.raises(InputError, match="another size"):
         again.infer_next(torch.rand(1, 3, 64, 128), other)
 
@@ -122,7 +139,30 @@ def test_a_rig_looks_around(tmp_path: Path) -> None:
     torch.testing.assert_close(
         again.infer_rig(FRAMES[:3], pairs), model.infer_rig(FRAMES[:3], pairs), rtol=1e-4, atol=0
     )
-    assert (again.infer_rig(FRAMES[:3], pairs) - again.infer(FRAMES[:3])).abs().max() > 1e-3
+    assert (again.infer_rig(FRAMES[:3], pairs) - again.infer(FRAMES[:3])).abs().max() > 1
+
+
+def test_rounding_of_a_flat_output_is_no_fault_and_a_fault_in_it_is() -> None:
+    """Bins that have learned nothing say the same nearly everywhere: what of it is rounding, hangs on the batch."""
+    torch.manual_seed(0)
+    network = create("swift-bins", neighbours=True)
+    torch.nn.init.normal_(network.attention.project.weight, std=0.1)
+    card = Card("swift-bins", "metric-depth", "m", SIZE, (0.5, 200.0), {"neighbours": True})
+    graph = graph_of(LeadlineModel(Student(network, card.kind, card.unit, card.depth_range), card, "bins"), SIZE)
+    (depth,) = graph.run(graph.begin(FRAMES[:3]))
+    assert torch.aminmax(depth).min > 0.999 * depth.max()
+
+    def precise(images: np.ndarray, pairs: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            return [doubled(torch.from_numpy(images).double(), torch.from_numpy(pairs)).float().numpy()]
+
+    def alone(images: np.ndarray, pairs: np.ndarray) -> list[np.ndarray]:
+        return [graph.run((torch.from_numpy(images), torch.zeros(0, 2, dtype=torch.long)))[0].numpy()]
+
+    doubled = copy.deepcopy(graph.module).double()
+    assert check_parity(graph, precise, "x") < 1e-3
+    with pytest.raises(ParityError, match=r"its depth differs from torch's by"):
+        check_parity(graph, alone, "x")
 
 
 def test_a_window_is_exported_for_one_size() -> None:
@@ -133,57 +173,32 @@ def test_a_window_is_exported_for_one_size() -> None:
         graph_of(made("vda-tiny"), (56, 84), raw=True)
 
 
-def test_what_computes_something_else_is_not_kept(tiny: LeadlineModel, tmp_path: Path) -> None:
-    def wrong(path: Path):
-        (session,) = PROGRAM.open(path)
-        return [lambda *arrays: [1.01 * output for output in session(*arrays)]]
+def test_what_computes_something_else_is_not_kept(tmp_path: Path) -> None:
+    model = brightness()
+    graph = graph_of(model, SIZE)
 
+    def wrong(image: np.ndarray) -> list[np.ndarray]:
+        return [1.01 * graph.run((torch.from_numpy(image),))[0].numpy()]
+
+    target = Target("pt2", ".pt2", lambda graph, path: path.write_bytes(b"wrong") and None, lambda path: [wrong])
     with pytest.raises(ParityError, match=r"not written: for 1x3x64x96 its depth differs from torch's by"):
-        write(Target("pt2", ".pt2", PROGRAM.write, wrong), tiny, tmp_path / "x.pt2", SIZE)
+        write(target, model, tmp_path / "x.pt2", SIZE)
     with pytest.raises(ParityError, match=r"its depth is \(1, 64, 96\)"):
-        check_parity(graph_of(tiny, SIZE), lambda image: [image[:, 0]], "x")
+        check_parity(graph, lambda image: [image[:, 0]], "x")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_layer_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
-    model = made("litenet-tiny")
-    name, layer = next((n, m) for n, m in model.student.network.named_modules() if type(m).__name__ == "ConvELU")
+    model = brightness()
+    layer = model.student.network.middle
     forward = layer.forward
     layer.forward = lambda x: forward(x) if x.mean().item() > 0 else x
-    with pytest.raises(ExportError, match=rf"cannot follow it in {name} \(ConvELU\)"):
+    with pytest.raises(ExportError, match=r"cannot follow it in middle \(Conv2d\)"):
         write(PROGRAM, model, tmp_path / "x.pt2", SIZE)
     layer.forward = lambda x: forward(torch.special.bessel_j1(x))
-    with pytest.raises(ExportError, match=rf"ONNX cannot express aten\.special_bessel_j1\.default in {name}"):
+    with pytest.raises(ExportError, match=r"ONNX cannot express aten\.special_bessel_j1\.default in middle$"):
         write(ONNX, model, tmp_path / "x.onnx", SIZE)
     assert not list(tmp_path.iterdir())
-
-
-def test_programs_that_ask_torch_to_do_more_than_compute_are_refused(tiny: LeadlineModel, tmp_path: Path) -> None:
-    write(PROGRAM, tiny, tmp_path / "good.pt2", SIZE)
-
-    def changed(name: str, change) -> Path:
-        with zipfile.ZipFile(tmp_path / "good.pt2") as source, zipfile.ZipFile(tmp_path / name, "w") as target:
-            files = {info.filename: source.read(info) for info in source.infolist()}
-            for key, value in change(files).items():
-                target.writestr(key, value)
-        return tmp_path / name
-
-    def evaluated(files):
-        key = next(key for key in files if "/models/" in key)
-        model = json.loads(files[key])
-        model["graph_module"]["extra"] = {"expr_str": "__import__('os').system('true')"}
-        return files | {key: json.dumps(model)}
-
-    def pickled(files):
-        return files | {"good/data/constants/custom_obj_0": b"cos\nsystem\n(S'true'\ntR."}
-
-    with pytest.raises(InputError, match="a size is no plain arithmetic"):
-        load(changed("a.pt2", evaluated))
-    with pytest.raises(InputError, match="holds objects or compiled code"):
-        load(changed("b.pt2", pickled))
-    (tmp_path / "c.pt2").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"c\.pt2: not a file of torch\.export"):
-        load(tmp_path / "c.pt2")
 
 
 def test_interfaces_come_back_as_they_went_in() -> None:

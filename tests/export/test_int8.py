@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
+from common.brightness import brightness
 from common.commands import run
-from leadline.checkpoint import Card
 from leadline.data.folder import Folder
 from leadline.depth import Kind
 from leadline.errors import ConfigError
@@ -25,46 +23,11 @@ from leadline.export.parity import bundled_frames, shown
 from leadline.export.program import PROGRAM
 from leadline.foundation import load
 from leadline.foundation.leadline_model import LeadlineModel
-from leadline.networks.base import DepthNetwork
-from leadline.networks.student import Student
 from leadline.protocols import open_protocol
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SIZE = (64, 96)
 FRAMES = bundled_frames()
-
-
-class Brightness(DepthNetwork):
-    """Near is bright. Its features have ranges that differ by ``spread``, which the last layer undoes: in float that
-    is the same function for every spread, in int8 the small features are lost."""
-
-    stride, widths = 32, (6,)
-
-    def __init__(self, spread: float) -> None:
-        super().__init__()
-        self.first, self.middle, self.last = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 1), nn.Conv2d(6, 1, 1)
-        ranges = torch.tensor([1, 1, 1, spread, spread, spread])
-        with torch.no_grad():
-            self.first.weight.copy_(torch.eye(3).repeat(2, 1)[:, :, None, None])
-            self.middle.weight.copy_(torch.diag(ranges)[:, :, None, None])
-            self.last.weight.copy_((torch.tensor([6.0, 6, 6, 0.02, 0.02, 0.02]) / 6 / ranges)[None, :, None, None] * 2)
-            for layer in (self.first, self.middle, self.last):
-                nn.init.zeros_(layer.bias)
-            nn.init.constant_(self.last.bias, -3)
-
-    def encode(self, image: Tensor) -> list[Tensor]:
-        return [self.middle(self.first(image).relu()).relu()]
-
-    def decode(self, features, size):
-        return self.last(features[0]).sigmoid()
-
-    def heads(self):
-        return [self.last]
-
-
-def model(spread: float) -> LeadlineModel:
-    card = Card("brightness", "scale-invariant-depth", "arbitrary", SIZE, (0.5, 20.0), licence="mit")
-    return LeadlineModel(Student(Brightness(spread), card.kind, card.unit, card.depth_range), card, "brightness")
 
 
 def gate(exported) -> Gate:
@@ -74,7 +37,7 @@ def gate(exported) -> Gate:
 @pytest.mark.parametrize("target", [OPENVINO, ONNX], ids=lambda target: target.name)
 def test_a_network_that_bears_int8_becomes_int8(target, tmp_path: Path) -> None:
     out = tmp_path / f"even{target.suffix}"
-    report = write_int8(target, model(1.0), out, FRAMES[::2], gate, SIZE)
+    report = write_int8(target, brightness(), out, FRAMES[::2], gate, SIZE)
     assert report.floats == ()
     assert report.layers >= 3
     assert report.figures.delta1 >= 0.99
@@ -83,7 +46,7 @@ def test_a_network_that_bears_int8_becomes_int8(target, tmp_path: Path) -> None:
     again = load(out, threads=1)
     assert again.interface.int8
     assert again.licence == "mit"
-    difference = (again.infer(shown(FRAMES, SIZE)) / model(1.0).infer(shown(FRAMES, SIZE)) - 1).abs().mean()
+    difference = (again.infer(shown(FRAMES, SIZE)) / brightness().infer(shown(FRAMES, SIZE)) - 1).abs().mean()
     assert 0 < difference < 0.05
     assert len(BACKENDS[target.name].quantised(BACKENDS[target.name].read(out))) == report.layers
 
@@ -91,7 +54,7 @@ def test_a_network_that_bears_int8_becomes_int8(target, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", [OPENVINO, ONNX], ids=lambda target: target.name)
 def test_layers_that_int8_hurts_stay_in_float_and_are_named(target, tmp_path: Path) -> None:
     out = tmp_path / f"uneven{target.suffix}"
-    report = write_int8(target, model(1000.0), out, FRAMES[::2], gate, SIZE)
+    report = write_int8(target, brightness(1000.0), out, FRAMES[::2], gate, SIZE)
     assert report.first.delta1 < 0.99
     assert report.figures.delta1 >= 0.99
     assert report.figures.abs_rel <= 0.05
@@ -105,10 +68,10 @@ def test_nothing_is_written_where_nothing_helps(tmp_path: Path) -> None:
         return Gate(lambda other: Figures(0.5, 0.5), Figures(1.0, 0.0), 0.05, "nobody")
 
     with pytest.raises(Int8Error, match=r"not written: int8 hurts brightness: against nobody delta1 0\.5000 \(float 1"):
-        write_int8(OPENVINO, model(1.0), tmp_path / "x.xml", FRAMES[::2], never, SIZE)
+        write_int8(OPENVINO, brightness(), tmp_path / "x.xml", FRAMES[::2], never, SIZE)
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="int8: for --to openvino or onnx, not pt2"):
-        write_int8(PROGRAM, model(1.0), tmp_path / "x.pt2", FRAMES, never, SIZE)
+        write_int8(PROGRAM, brightness(), tmp_path / "x.pt2", FRAMES, never, SIZE)
 
 
 def test_truth_judges_where_it_is_given(scenes, tmp_path: Path) -> None:
@@ -120,11 +83,11 @@ def test_truth_judges_where_it_is_given(scenes, tmp_path: Path) -> None:
         seen["gate"] = against_truth(exported, rules, data)
         return seen["gate"]
 
-    report = write_int8(OPENVINO, model(1.0), tmp_path / "x.xml", FRAMES, judged, SIZE)
+    report = write_int8(OPENVINO, brightness(), tmp_path / "x.xml", FRAMES, judged, SIZE)
     reference = report.reference
     assert 0 < reference.delta1 < 1
     # A model in float is right to the same degree by its own file: what is compared is the same protocol.
-    assert seen["gate"].judge(model(1.0)) == pytest.approx(reference, rel=1e-3)
+    assert seen["gate"].judge(brightness()) == pytest.approx(reference, rel=1e-3)
     assert report.figures.delta1 >= reference.delta1 - 0.01
     assert report.figures.abs_rel <= 1.05 * reference.abs_rel
     assert "truth of 6 frames" in report.table()
@@ -173,7 +136,7 @@ def test_judged_frames_are_apart_from_those_seen() -> None:
 
 
 def test_the_command_writes_predicts_and_tells(scenes, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(LeadlineModel, "open", lambda spec: model(1.0))
+    monkeypatch.setattr(LeadlineModel, "open", lambda spec: brightness())
     out = tmp_path / "tiny8.xml"
     code, text, err = run(
         capsys, "export", "--to", "openvino", "--out", out, "--size", 64, 96, "--int8",

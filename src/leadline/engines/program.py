@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,28 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from leadline.engines.archive import check_archive
 from leadline.engines.session import TensorSpec, conform, existing, first_line, positive
 from leadline.errors import InputError
 
 #: The file inside the archive that holds the metadata.
 METADATA = "leadline.json"
 
-#: What may stand in the expressions of sizes: they are read by sympy, which evaluates them.
-EXPRESSION = re.compile(
-    r"(?:Symbol\('[su]\d+'(?:, \w+=(?:True|False))*\)"
-    r"|\b(?:[su]\d+|int_oo|Integer|Rational|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|IntTrueDiv"
-    r"|FloatTrueDiv|ToFloat|TruncToInt|FloorToInt|CeilToInt|floor|ceiling|Eq|Ne|Lt|Le|Gt|Ge)\b"
-    r"|\d+(?:\.\d+)?|[-+*/(),<>=&|~ ])*"
-)
-#: Folders of an archive that hold what is run without being read: compiled code, pickled objects.
-OPAQUE = ("data/aotinductor/", "data/executorch/")
-
 
 class ProgramSession:
     """A .pt2 file run by torch.
 
-    torch unpickles what an archive asks it to and evaluates its sizes as expressions. An archive that holds anything
-    but tensors, or a size that is no plain arithmetic, is therefore refused before torch sees it.
+    Nothing of a file is run that is not a computation on tensors, see :func:`check_archive`.
 
     Args:
         path: the file.
@@ -77,47 +64,6 @@ class ProgramSession:
         values = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
         names = self.metadata.get(side, "").split() or nodes
         return [_spec(str(name), values[node]) for name, node in zip(names, nodes, strict=True)]
-
-
-def check_archive(path: Path) -> None:
-    """Refuse an archive that holds more than a program and its tensors.
-
-    Raises:
-        InputError: it does, or it is no archive of torch.export.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2]: name for name in archive.namelist()}
-            if "archive_version" not in names:
-                raise InputError(f"{path}: not a file of torch.export")
-            for name, full in names.items():
-                if name.startswith(OPAQUE) or (
-                    name.startswith("data/constants/") and not re.search(r"/(tensor_\d+|\w+_config\.json)$", name)
-                ):
-                    raise InputError(f"{path}: holds objects or compiled code ({name}), which are not run")
-                if name.endswith("_config.json"):
-                    entries = json.loads(archive.read(full))["config"]
-                    if any(entry["use_pickle"] for entry in entries.values()):
-                        raise InputError(f"{path}: holds pickled weights, which are not read")
-                if name.startswith("data/sample_inputs/"):
-                    torch.load(io.BytesIO(archive.read(full)), weights_only=True)
-                if name.startswith("models/"):
-                    _check_expressions(json.loads(archive.read(full)), path)
-    except InputError:
-        raise
-    except Exception as error:  # of zipfile, json, torch: damaged in one way or another
-        raise InputError(f"{path}: not a file of torch.export that can be read ({first_line(error)})") from None
-
-
-def _check_expressions(value: object, path: Path) -> None:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            if key == "expr_str" and not EXPRESSION.fullmatch(str(entry)):
-                raise InputError(f"{path}: a size is no plain arithmetic: {str(entry)[:80]}")
-            _check_expressions(entry, path)
-    elif isinstance(value, list):
-        for entry in value:
-            _check_expressions(entry, path)
 
 
 def _spec(name: str, value: torch.Tensor) -> TensorSpec:

@@ -79,15 +79,19 @@ def export_onnx(
 
 def _untranslated(program: torch.export.ExportedProgram, error: BaseException) -> str:
     """The operator and the layer that an error of the exporter is about."""
-    told = "\n".join(_chain(error))
-    nodes = {node.name: node for node in program.graph.nodes}
-    for name in re.findall(r"%(\w+)|node (\w+)", told):
-        node = nodes.get(name[0] or name[1])
-        if node is not None and node.op == "call_function":
-            layers = list(node.meta.get("nn_module_stack", {}).values())
-            layer = str(layers[-1][0]).replace("student.network.", "", 1) if layers else "the network"
-            return f"{node.target} in {layer}"
-    return first_line(told)
+    told = _chain(error)
+    found = re.search(r"translating node %(\w+) .*?\[target=torch\.ops\.(\w+\.(\w+)\.\w+)\]", "\n".join(told))
+    if found is None:
+        return first_line(told[-1])
+    name, target, operator = found.groups()
+    # The exporter takes operators apart before it translates them; a part is called nearly as what it is a part of.
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    exact = [node for node in calls if (node.name, str(node.target)) == (name, target)]
+    alike = [node for node in calls if re.fullmatch(rf"aten\.\w*{operator}\.\w+", str(node.target))]
+    for node in [*exact, *alike]:
+        for layer, _ in list(node.meta.get("nn_module_stack", {}).values())[-1:]:
+            return f"{node.target} in {layer.replace('student.network.', '', 1)}"
+    return target
 
 
 def _chain(error: BaseException | None) -> list[str]:

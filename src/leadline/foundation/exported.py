@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from leadline.camera import Camera
 from leadline.checkpoint import KEY, Card
 from leadline.depth import Kind
 from leadline.engines.openvino import OpenVINOSession
@@ -94,6 +95,12 @@ class ExportedModel(DepthModel):
             return height, width
         return input_size(self.card.input_size, self.interface.stride, height, width)
 
+    def at_focal(self, camera: Camera) -> float:
+        """See :meth:`DepthModel.at_focal`; of a raw file ``focal`` is in pixels of what the network inside sees."""
+        if self.focal is None or self.interface.seen is None:
+            return super().at_focal(camera)
+        return float(camera.fx) * self.interface.seen[1] / camera.width / self.focal
+
     def running(self, session: Session) -> ExportedModel:
         """The same model on another session, of a network changed a little."""
         other = copy.copy(self)
@@ -144,8 +151,8 @@ class ExportedModel(DepthModel):
         if other is not None:
             given.append(other.cpu().numpy())
         if self._takes_focal:
-            # That of the card's: :meth:`at_focal` multiplies by the rest.
-            given.append(np.array([self.focal], np.float32))
+            # As wide a view as the network inside is told for: :meth:`at_focal` multiplies by the rest.
+            given.append(np.array([self.focal * images.shape[-1] / self.interface.seen[1]], np.float32))
         maps, *rest = self._ready(given)(*given)
         result = torch.from_numpy(maps.astype(np.float32)).flatten(0, -3)
         if self.kind.up_to != "affine":
