@@ -221,8 +221,10 @@ def test_interfaces_come_back_as_they_went_in() -> None:
     assert interface.state_shape(2, 480, 640) == (2, 48, 4, 6)
     assert Interface("stream", 32, state=(48, 16)).state_shape(1, 70, 96) == (1, 48, 6, 6)
     assert Interface.from_metadata({}, "x") is None
-    with pytest.raises(InputError, match=r"x\.onnx: what it takes and gives cannot be read"):
+    with pytest.raises(InputError, match=r"x\.onnx: what it takes and gives cannot be read \(form 'song'\)"):
         Interface.from_metadata({"leadline_interface": '{"form": "song"}'}, "x.onnx")
+    with pytest.raises(InputError, match=r"cannot be read \(raw, but not what size it is brought to\)"):
+        Interface.from_metadata({"leadline_interface": '{"raw": true}'}, "x.onnx")
 
 
 @pytest.mark.parametrize(("target", "package"), [(EXECUTORCH, "executorch"), (TENSORRT, "tensorrt")])
