@@ -127,12 +127,16 @@ def test_a_raw_file_takes_pictures_as_they_are(tmp_path: Path) -> None:
         assert near.shape == (1, 240, 320)
 
 
-def test_a_stream_remembers(tmp_path: Path) -> None:
-    model, out = made("swift-video"), tmp_path / "video.onnx"
-    write(ONNX, model, out)
+@pytest.fixture(scope="module")
+def video() -> LeadlineModel:
+    return made("swift-video")
+
+
+def test_a_stream_remembers(video: LeadlineModel, tmp_path: Path) -> None:
+    model, out = video, tmp_path / "video.onnx"
+    write(ONNX, model, out, SIZE)
     again = load(out, threads=1)
     assert again.remembers
-    assert again.input_size(480, 640) == model.input_size(480, 640)
     memory = other = None
     for frame in FRAMES[:3]:
         expected, memory = model.infer_next(frame[None], memory)
@@ -141,6 +145,17 @@ def test_a_stream_remembers(tmp_path: Path) -> None:
     assert (given - again.infer(FRAMES[2:3])).abs().max() > 0.1
     with pytest.raises(InputError, match="another size"):
         again.infer_next(torch.rand(1, 3, 64, 128), other)
+
+
+def test_a_stream_of_any_size_is_traced_once(video: LeadlineModel) -> None:
+    graph = graph_of(video)
+    program = graph.trace().module()
+    inputs = graph.begin(torch.rand(1, 3, 96, 64))
+    for _ in range(2):
+        expected = graph.run(inputs)
+        with torch.inference_mode():
+            torch.testing.assert_close(program(*inputs), expected, rtol=1e-4, atol=1e-4)
+        inputs = graph.after(expected, torch.rand(1, 3, 96, 64))
 
 
 def test_a_rig_looks_around(tmp_path: Path) -> None:
