@@ -60,12 +60,11 @@ def tiny() -> LeadlineModel:
 
 @pytest.fixture(scope="module")
 def written(tiny: LeadlineModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """It in every form that needs no more than what leadline needs, by the form's name: ONNX for any size."""
+    """It in every form that needs no more than what leadline needs, by the form's name."""
     folder = tmp_path_factory.mktemp("written")
     files = {target.name: folder / f"tiny{target.suffix}" for target in (ONNX, OPENVINO, PROGRAM)}
-    assert write(ONNX, tiny, files["onnx"]) < 1e-3
-    assert write(OPENVINO, tiny, files["openvino"], SIZE) < 1e-3
-    assert write(PROGRAM, tiny, files["pt2"], SIZE) < 1e-6
+    for target in (ONNX, OPENVINO, PROGRAM):
+        assert write(target, tiny, files[target.name], SIZE) < 1e-4
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.bin", "tiny.onnx", "tiny.pt2", "tiny.xml"]
     return files
 
@@ -76,17 +75,30 @@ def test_a_file_says_what_it_is_and_answers_like_torch(
 ) -> None:
     out = written[target.name]
     (first, *_) = target.open(out)
-    sides = "height, width" if target is ONNX else "64, 96"
     assert first.metadata[KEY] == tiny.card.to_json()
     assert first.metadata["licence"] == "mit"
-    assert first.metadata["input"] == f"single images: (batch, 3, {sides}) float32 RGB in [0, 1]"
+    assert first.metadata["input"] == "single images: (batch, 3, 64, 96) float32 RGB in [0, 1]"
     assert "metric-depth, unit m" in first.metadata["output"]
     assert "focal length of 80 pixels" in first.metadata["output"]
-    assert first.inputs[0].shape == ((-1, 3, -1, -1) if target is ONNX else (1, 3, *SIZE))
+    assert first.inputs[0].shape == (1, 3, *SIZE)
     again = load(out, threads=1)
     assert (again.kind, again.unit, again.licence, again.focal) == (tiny.kind, "m", "mit", 80.0)
-    assert again.input_size(480, 640) == (tiny.input_size(480, 640) if target is ONNX else SIZE)
+    assert again.input_size(480, 640) == SIZE
     torch.testing.assert_close(again.infer(FRAMES[:2]), tiny.infer(FRAMES[:2]), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("target", [ONNX, OPENVINO, PROGRAM], ids=lambda target: target.name)
+def test_a_file_for_any_size_takes_any(target: Target, tmp_path: Path) -> None:
+    model, out = brightness(), tmp_path / f"any{target.suffix}"
+    assert write(target, model, out) < 1e-4
+    (first, *_) = target.open(out)
+    assert first.inputs[0].shape == (-1, 3, -1, -1)
+    assert first.metadata["input"] == "single images: (batch, 3, height, width) float32 RGB in [0, 1]"
+    again = load(out, threads=1)
+    assert again.input_size(480, 640) == model.input_size(480, 640)
+    for shape in ((1, 3, 64, 96), (2, 3, 57, 101)):
+        images = torch.rand(shape)
+        torch.testing.assert_close(again.infer(images), model.infer(images), rtol=1e-4, atol=0)
 
 
 def test_nodes_are_named_after_layers(tiny: LeadlineModel, written: dict[str, Path]) -> None:
@@ -115,9 +127,14 @@ def test_a_raw_file_takes_pictures_as_they_are(tmp_path: Path) -> None:
         assert near.shape == (1, 240, 320)
 
 
-def test_a_stream_remembers(tmp_path: Path) -> None:
-    model, out = made("swift-video"), tmp_path / "video.onnx"
-    write(ONNX, model, out)
+@pytest.fixture(scope="module")
+def video() -> LeadlineModel:
+    return made("swift-video")
+
+
+def test_a_stream_remembers(video: LeadlineModel, tmp_path: Path) -> None:
+    model, out = video, tmp_path / "video.onnx"
+    write(ONNX, model, out, SIZE)
     again = load(out, threads=1)
     assert again.remembers
     memory = other = None
@@ -128,6 +145,17 @@ def test_a_stream_remembers(tmp_path: Path) -> None:
     assert (given - again.infer(FRAMES[2:3])).abs().max() > 0.1
     with pytest.raises(InputError, match="another size"):
         again.infer_next(torch.rand(1, 3, 64, 128), other)
+
+
+def test_a_stream_of_any_size_is_traced_once(video: LeadlineModel) -> None:
+    graph = graph_of(video)
+    program = graph.trace().module()
+    inputs = graph.begin(torch.rand(1, 3, 96, 64))
+    for _ in range(2):
+        expected = graph.run(inputs)
+        with torch.inference_mode():
+            torch.testing.assert_close(program(*inputs), expected, rtol=1e-4, atol=1e-4)
+        inputs = graph.after(expected, torch.rand(1, 3, 96, 64))
 
 
 def test_a_rig_looks_around(tmp_path: Path) -> None:
@@ -208,8 +236,10 @@ def test_interfaces_come_back_as_they_went_in() -> None:
     assert interface.state_shape(2, 480, 640) == (2, 48, 4, 6)
     assert Interface("stream", 32, state=(48, 16)).state_shape(1, 70, 96) == (1, 48, 6, 6)
     assert Interface.from_metadata({}, "x") is None
-    with pytest.raises(InputError, match=r"x\.onnx: what it takes and gives cannot be read"):
+    with pytest.raises(InputError, match=r"x\.onnx: what it takes and gives cannot be read \(form 'song'\)"):
         Interface.from_metadata({"leadline_interface": '{"form": "song"}'}, "x.onnx")
+    with pytest.raises(InputError, match=r"cannot be read \(raw, but not what size it is brought to\)"):
+        Interface.from_metadata({"leadline_interface": '{"raw": true}'}, "x.onnx")
 
 
 @pytest.mark.parametrize(("target", "package"), [(EXECUTORCH, "executorch"), (TENSORRT, "tensorrt")])

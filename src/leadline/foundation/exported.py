@@ -151,6 +151,8 @@ class ExportedModel(DepthModel):
         if other is not None:
             given.append(other.cpu().numpy())
         if self._takes_focal:
+            assert self.focal is not None
+            assert self.interface.seen is not None
             # As wide a view as the network inside is told for: :meth:`at_focal` multiplies by the rest.
             given.append(np.array([self.focal * images.shape[-1] / self.interface.seen[1]], np.float32))
         maps, *rest = self._ready(given)(*given)

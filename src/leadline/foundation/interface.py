@@ -98,11 +98,14 @@ class Interface:
         try:
             entries = json.loads(metadata[INTERFACE])
             for key in ("size", "seen", "state", "floats"):
-                entries[key] = None if entries[key] is None else tuple(entries[key])
+                if entries.get(key) is not None:
+                    entries[key] = tuple(entries[key])
             interface = cls(**entries)
             if interface.form not in FORMS:
                 raise ValueError(f"form '{interface.form}'")
-        except (ValueError, TypeError, KeyError) as error:
+            if interface.raw and interface.seen is None:
+                raise ValueError("raw, but not what size it is brought to")
+        except (ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{where}: what it takes and gives cannot be read ({error}); a newer leadline may have written it"
             ) from None
