@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from leadline.losses.intrinsic import GRID, contrast, reconstruction
+from leadline.losses.intrinsic import GRID, contrast, cross_reconstruction, reconstruction, sparsity
 from leadline.losses.photometric import photometric_error
 
 
@@ -33,6 +33,39 @@ def test_reconstruction_is_the_mean_error_of_the_product_over_the_mask():
     error = photometric_error(diffuse * residual.exp(), image)
     expected = torch.stack([error[each][mask[each]].mean() for each in range(2)]).mean()
     torch.testing.assert_close(reconstruction(diffuse, residual, image, mask), expected)
+
+
+def test_across_views_the_source_decides_that_explains_a_pixel_best():
+    """Independent: the error of every source, the least of those that show the pixel."""
+    diffuse, residual = 0.2 + 0.6 * noise(2, 3, 3, 12, 16), noise(2, 3, 12, 16, seed=1) - 0.5
+    image, shown = noise(2, 3, 12, 16, seed=2), noise(2, 3, 12, 16, seed=3) > 0.5
+    errors = torch.cat([photometric_error(diffuse[:, s] * residual.exp(), image) for s in range(3)], dim=1)
+    least = errors.masked_fill(~shown, math.inf).amin(dim=1)
+    expected = torch.stack([least[each][shown[each].any(dim=0)].mean() for each in range(2)]).mean()
+    torch.testing.assert_close(cross_reconstruction(diffuse, residual, image, shown), expected)
+
+
+def test_what_one_source_does_not_explain_costs_nothing_where_another_does():
+    diffuse, residual = 0.1 + 0.4 * noise(1, 3, 12, 16), noise(1, 3, 12, 16, seed=1) - 0.5
+    image = diffuse * residual.exp()
+    other = torch.stack((diffuse, torch.full_like(diffuse, 0.9)), dim=1)
+    everything = torch.ones(1, 2, 12, 16, dtype=torch.bool)
+    assert cross_reconstruction(other, residual, image, everything).item() == pytest.approx(0, abs=1e-12)
+    assert cross_reconstruction(other[:, 1:], residual, image, everything[:, 1:]) > 0.1
+
+
+def test_a_texture_is_kept_in_the_diffuse_image_by_sparsity_alone():
+    """Seen from everywhere alike, an image without texture reconstructs as well as the true one; it costs more."""
+    image = 0.2 + 0.6 * noise(1, 3, 12, 16)
+    shown = torch.ones(1, 1, 12, 16, dtype=torch.bool)
+    flat = image.mean(dim=(2, 3), keepdim=True).expand_as(image)
+    costs = {}
+    for name, diffuse in (("own", image), ("flat", flat)):
+        residual = image.log() - diffuse.log()
+        assert cross_reconstruction(diffuse[:, None], residual, image, shown).item() == pytest.approx(0, abs=1e-9)
+        costs[name] = sparsity(residual, everywhere(image)).item()
+    assert costs["own"] == 0
+    assert costs["flat"] == pytest.approx((image.log() - flat.log()).abs().mean().item())
 
 
 def test_contrast_is_a_hinge_on_the_distance_of_pairs():
@@ -67,6 +100,11 @@ def test_gradients_are_those_of_differences():
     )
     image = noise(2, 3, 5, 6, seed=2)
     assert gradcheck(lambda a, b: reconstruction(a, b, image, everywhere(image)), (diffuse, residual))
+    sources, shown = torch.stack((diffuse, 1 - diffuse), dim=1), noise(2, 2, 5, 6, seed=3) > 0.3
+    assert gradcheck(
+        lambda a, b: cross_reconstruction(a, b, image, shown), (sources.detach().requires_grad_(), residual)
+    )
+    assert gradcheck(lambda a: sparsity(a, everywhere(image)), residual)
     assert gradcheck(lambda a: contrast(a, margin=50, grid=(2, 3)), diffuse)
 
 

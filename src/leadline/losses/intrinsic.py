@@ -7,10 +7,11 @@ depends on the view. The paper names the terms; that images are compared by the 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from leadline.losses.photometric import photometric_error
+from leadline.losses.photometric import photometric_error, photometric_loss
 from leadline.losses.reduce import image_mean
 
 #: Rows and columns that diffuse images are compared at.
@@ -22,8 +23,7 @@ MARGIN = 5.0
 def reconstruction(diffuse: Tensor, log_residual: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """``mean_mask P(L exp(log R), I)`` with P the photometric error.
 
-    With the image's own L this is the paper's reconstruction; with a source's L, brought to the image by its depth, and
-    the image's own R it is the cross reconstruction, for which L must not depend on the view.
+    The paper's reconstruction of every image by its own L and R.
 
     Args:
         diffuse: (B, 3, H, W) L in (0, 1).
@@ -35,6 +35,41 @@ def reconstruction(diffuse: Tensor, log_residual: Tensor, image: Tensor, mask: T
         A scalar: the mean over each image's mask, then over images.
     """
     return image_mean(photometric_error(diffuse * log_residual.exp(), image), mask)
+
+
+def cross_reconstruction(diffuse: Tensor, log_residual: Tensor, image: Tensor, shown: Tensor) -> Tensor:
+    """``mean_shown min_s P(L_s exp(log R), I)``: with a source's L, brought to the image by its depth, and the image's
+    own R the image must come out, for which L must not depend on the view.
+
+    That the source decides that explains a pixel best is ours, as in self-supervision: what one source does not show
+    must not be taken for a reflection.
+
+    Args:
+        diffuse: (B, S, 3, H, W) L of the sources in (0, 1), brought to the image.
+        log_residual: (B, 3, H, W) log R of the image.
+        image: (B, 3, H, W) in [0, 1].
+        shown: (B, S, H, W) bool, pixels that each source shows.
+
+    Returns:
+        A scalar: the mean over each image's pixels that a source shows, then over images.
+    """
+    residual = log_residual.exp()
+    errors = [photometric_error(each * residual, image) for each in diffuse.unbind(1)]
+    return photometric_loss(torch.cat(errors, dim=1), shown)[0]
+
+
+def sparsity(log_residual: Tensor, mask: Tensor) -> Tensor:
+    """``mean_mask |log R|``, ours: an image is diffuse where nothing speaks against it. Without it the terms above are
+    least for an L without texture, which agrees with itself from everywhere, and an R that holds the whole image.
+
+    Args:
+        log_residual: (B, 3, H, W).
+        mask: (B, 1, H, W) bool, pixels that count.
+
+    Returns:
+        A scalar: the mean over the colours and each image's mask, then over images.
+    """
+    return image_mean(log_residual.abs().mean(dim=1, keepdim=True), mask)
 
 
 def contrast(diffuse: Tensor, margin: float = MARGIN, grid: tuple[int, int] = GRID) -> Tensor:

@@ -23,7 +23,7 @@ from leadline.foundation.leadline_model import LeadlineModel
 from leadline.foundation.licences import joined, student_licence
 from leadline.geometry.warp import sample, synthesise
 from leadline.losses.imitation import depth_imitation
-from leadline.losses.intrinsic import contrast, reconstruction
+from leadline.losses.intrinsic import contrast, cross_reconstruction, reconstruction, sparsity
 from leadline.losses.photometric import photometric_error
 from leadline.losses.reflection import BEHIND, DETECTORS, Detector, Evidence
 from leadline.losses.smoothness import disparity_smoothness
@@ -46,6 +46,7 @@ class Decomposition:
     Args:
         reconstruction: weight of L R = I, of every image by itself.
         cross: weight of the same with the L of a source and the R of the middle frame.
+        sparsity: weight of what keeps R at 1 where nothing speaks against it (ours).
         contrast: weight of what keeps the L of different clips apart.
         mask: what tells reflections, a name of ``leadline.losses.reflection.DETECTORS``.
         warm_up: part of a run in which depth learns from reflections too; the paper's 41 epochs with 5 of it (ours).
@@ -56,6 +57,7 @@ class Decomposition:
 
     reconstruction: float = 1.0
     cross: float = 1.0
+    sparsity: float = 0.3
     contrast: float = 0.01
     mask: Mask = "mahalanobis"
     warm_up: float = 5 / 41
@@ -237,11 +239,11 @@ class Intrinsic(VideoMethod):
         """The terms of the decomposition; ``usable`` (B, 1 + S, 1, H, W) bool."""
         weights = self.decomposition
         whole = (views.diffuse, views.log_residual, views.frames, usable)
-        of_middle = (values[:, :1].expand_as(views.warped) for values in whole[1:3])
-        across = (views.warped, *of_middle, views.shown[:, :, None])
+        across = (views.warped, views.log_residual[:, 0], views.frames[:, 0], views.shown)
         return {
             "reconstruction": weights.reconstruction * reconstruction(*(values.flatten(0, 1) for values in whole)),
-            "cross": weights.cross * reconstruction(*(values.flatten(0, 1) for values in across)),
+            "cross": weights.cross * cross_reconstruction(*across),
+            "sparsity": weights.sparsity * sparsity(views.log_residual.flatten(0, 1), usable.flatten(0, 1)),
             "contrast": weights.contrast * contrast(views.diffuse[:, 0]),
         }
 

@@ -94,8 +94,9 @@ class Decoder(nn.Module):
     """From features of an image to its L and log R.
 
     Levels as :class:`leadline.networks.swift.Decoder` has them; the last predicts all pixels of a place (sub-pixel
-    convolution). What it predicts is added to the image: ``L = sigmoid(logit I + a)``, ``log R = b``. It starts at
-    a = b = 0, the decomposition of an image without reflections: L = I, R = 1.
+    convolution): ``L = sigmoid(logit I + a)``, ``log R = log I - log L + b``, so that what is taken from L goes to R
+    and the two need not find each other (ours). It starts at a = b = 0, the decomposition of an image without
+    reflections: L = I, R = 1.
 
     Args:
         widths: channels of the features, finest first, each half as large as the one before.
@@ -123,6 +124,7 @@ class Decoder(nn.Module):
             x = level(x, skip)
         changes = F.pixel_shuffle(precisely(self.head, x), self.finest)
         changes = changes[..., : image.shape[-2], : image.shape[-1]]  # encoders may extend small images
-        change, log_residual = changes.chunk(2, dim=1)
+        change, beside = changes.chunk(2, dim=1)
         logits = image.to(change.dtype).clamp(EDGE, 1 - EDGE).logit()
+        log_residual = F.logsigmoid(logits) - F.logsigmoid(logits + change) + beside
         return (logits + change).sigmoid(), log_residual.clamp(-LIMIT, LIMIT)
