@@ -81,7 +81,9 @@ def test_workers_render_ahead_what_one_process_would():
     samples = Samples(live, (32, 64), seed=1)
     draws = [Draws(24, 4, 6, 0, places=[live.place(index) for index in range(24)]) for _ in range(2)]
     alone = list(training_loader(samples, draws[0], 0))
-    together = list(training_loader(samples, draws[1], 2))
+    loader = training_loader(samples, draws[1], 2)
+    assert loader.multiprocessing_context.get_start_method() == "forkserver"  # this process has rendered
+    together = list(loader)
     assert len(alone) == 6
     for one, two in zip(alone, together, strict=True):
         torch.testing.assert_close(one["image"], two["image"])

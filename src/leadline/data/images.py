@@ -29,6 +29,8 @@ class Images:
 
     #: What models trained on them may be used for.
     licence: ClassVar[str] = "that of the data it was trained on"
+    #: How processes begin that read frames ahead, see ``multiprocessing``; by default as the system begins them.
+    start_method: ClassVar[str | None] = None
 
     def __init__(self, paths: Sequence[Path], mask: str = "none", drop_highlights: bool = False) -> None:
         self.paths = list(paths)

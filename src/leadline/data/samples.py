@@ -197,6 +197,7 @@ def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[
         samples,
         batch_sampler=draws,
         num_workers=workers,
+        multiprocessing_context=getattr(samples.frames, "start_method", None) if workers else None,
         collate_fn=samples.collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

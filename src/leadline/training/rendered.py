@@ -97,6 +97,8 @@ class Live(Images):
     """
 
     licence = Rendered.licence
+    # The threads of embree do not survive a fork: a copy of a process that has rendered misses surfaces, or dies.
+    start_method = "forkserver"
     #: What of a frame is known beside image, depth, camera, pose and mask.
     further: ClassVar[tuple[str, ...]] = ()
 
