@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from leadline.export.openvino import save
+
 Run = Callable[..., list[np.ndarray]]
 
 
@@ -43,11 +45,7 @@ class OpenVINOBackend:
 
     def save(self, network: Any, path: Path, metadata: Mapping[str, str]) -> None:
         """See :class:`Backend`."""
-        import openvino
-
-        for key, value in metadata.items():
-            network.set_rt_info(value, [key])
-        openvino.serialize(network, str(path), str(path.with_suffix(".bin")))
+        save(network, path, metadata)
 
     def quantised(self, network: Any) -> set[str]:
         """See :class:`Backend`."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import importlib.util
 import logging
-import os
 import re
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from leadline.engines.openvino import OpenVINOSession
 from leadline.engines.session import Session, first_line
 from leadline.errors import ConfigError
 from leadline.export.graphs import ExportError, Graph
-from leadline.export.writing import Pictures, Size, Target, write
-from leadline.foundation.leadline_model import LeadlineModel
+from leadline.export.writing import Target, write
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
@@ -66,15 +65,8 @@ def open_onnx(path: Path) -> list[Session]:
 ONNX = Target("onnx", ".onnx", write_onnx, open_onnx)
 
 
-def export_onnx(
-    model: LeadlineModel,
-    out: str | os.PathLike[str],
-    size: Size | None = None,
-    raw: bool = False,
-    frames: Pictures | None = None,
-) -> float:
-    """Write ``model`` as ONNX, see :func:`leadline.export.writing.write`."""
-    return write(ONNX, model, out, size, raw, frames)
+export_onnx = partial(write, ONNX)
+"""Write a model as ONNX, see :func:`leadline.export.writing.write`."""
 
 
 def _untranslated(program: torch.export.ExportedProgram, error: BaseException) -> str:

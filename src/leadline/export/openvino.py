@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from leadline.engines.openvino import OpenVINOSession, keep_antialiasing
 from leadline.engines.session import Session
 from leadline.errors import ConfigError
 from leadline.export.graphs import Graph
 from leadline.export.onnx import write_onnx
-from leadline.export.writing import Pictures, Size, Target, write
-from leadline.foundation.leadline_model import LeadlineModel
+from leadline.export.writing import Target, write
 
 
 def write_openvino(graph: Graph, path: Path) -> None:
@@ -35,9 +36,16 @@ def write_openvino(graph: Graph, path: Path) -> None:
         manager = Manager()
         manager.register_pass(ConstantFolding())
         manager.run_passes(network)
-        for key, value in graph.metadata.items():
-            network.set_rt_info(value, [key])
-        openvino.serialize(network, str(path), str(path.with_suffix(".bin")))
+        save(network, path, graph.metadata)
+
+
+def save(network: Any, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a network of OpenVINO, ``path`` (.xml) and the weights beside it (.bin), with these text entries."""
+    import openvino
+
+    for key, value in metadata.items():
+        network.set_rt_info(value, [key])
+    openvino.serialize(network, str(path), str(path.with_suffix(".bin")))
 
 
 def open_openvino(path: Path) -> list[Session]:
@@ -48,12 +56,5 @@ def open_openvino(path: Path) -> list[Session]:
 OPENVINO = Target("openvino", ".xml", write_openvino, open_openvino)
 
 
-def export_openvino(
-    model: LeadlineModel,
-    out: str | os.PathLike[str],
-    size: Size | None = None,
-    raw: bool = False,
-    frames: Pictures | None = None,
-) -> float:
-    """Write ``model`` as an OpenVINO pair, see :func:`leadline.export.writing.write`."""
-    return write(OPENVINO, model, out, size, raw, frames)
+export_openvino = partial(write, OPENVINO)
+"""Write a model as an OpenVINO pair, see :func:`leadline.export.writing.write`."""
