@@ -5,8 +5,9 @@
 
 One network of each kind is trained by self-supervision alone (base), with a decomposition beside it that depth does not
 heed (so that what comes of more frames and a shared encoder is seen), with one that keeps reflections from depth, found
-by Mahalanobis distance or by triplets, and by distillation from the base and the third. Poses are known,
-places, steps, size and order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on
+by Mahalanobis distance or by triplets, and by distillation from the base and the third. In rendered rooms also with the
+true reflections kept from depth (oracle), which no mask can do better than. Poses are known, places, steps, size and
+order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on
 reflective ones, and elsewhere; metric AbsRel, not aligned; the last columns are means of the ratios to the base within
 each seed. In rendered rooms also the mask of reflections, as training makes it, over all judged frames: precision,
 recall and F1, beside the F1 of the brightness threshold that is best on these very frames; and the errors of the
@@ -30,6 +31,7 @@ from leadline import worlds
 from leadline.data.clips import ClipSamples
 from leadline.data.dataset import DataSet
 from leadline.data.folder import Folder
+from leadline.data.lists import FrameId
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.io.cache import cache_folder
 from leadline.losses.reflection import DETECTORS
@@ -48,6 +50,7 @@ from leadline.training.options import FitOptions
 from leadline.training.rendered import Rendered, render
 
 BASE, BESIDE, DISTILLED = "base", "+decomposition, no mask", "+distillation"
+ORACLE = "base, true reflections left out"
 MASKS = {"+mask": "mahalanobis", "+mask by triplets": "triplets"}
 DEPTH = ("reflective", "elsewhere", "abs_rel", "metric")
 MASK = ("f1", "precision", "recall", "flagged", "reflective_share", "brightness_f1")
@@ -81,14 +84,31 @@ class Rooms:
         height, width = self.size
         return Rendered("room", self.clips, 8, 1000 * seed, rate=3.0, height=height, width=width, poses=True)
 
+    def without_reflections(self, seed: int) -> DataSet:
+        """What is learned from, without what is truly a reflection."""
+        return Diffuse(self.rendered(1000 * seed, self.clips), extras=True)
+
     def judged(self, seed: int) -> DataSet:
-        """With the reflective pixels, the diffuse image and the residual, which :class:`Rendered` leaves out."""
+        return Folder(self.rendered(90_000 + 1000 * seed, 12), extras=True)
+
+    def rendered(self, first: int, clips: int) -> Path:
+        """Clips with the reflective pixels, the diffuse image and the residual, which :class:`Rendered` leaves out."""
         height, width = self.size
         world = worlds.create("room", height=height, width=width, rate=3.0)
-        first = 90_000 + 1000 * seed
         root = cache_folder() / f"room-{world.version}-{height}x{width}-truth-seed{first}"
-        render(world, range(first, first + 12), 8, root)
-        return Folder(root, extras=True)
+        render(world, range(first, first + clips), 8, root)
+        return root
+
+
+class Diffuse(Folder):
+    """Images whose masks leave out reflections."""
+
+    licence = Rendered.licence
+
+    def more(self, id: FrameId) -> dict[str, Any]:
+        """The mask alone."""
+        more = super().more(id)
+        return {"mask": ~more["reflective"] & more.get("mask", True)}
 
 
 class SevenScenes(RealRoom):
@@ -110,7 +130,7 @@ def main() -> None:
     size = SIZES[name]
     for on in options.on:
         ground = Rooms(size["room"], size["clips"]) if on == "room" else SevenScenes(options.data)
-        rows = [BASE, BESIDE, *MASKS, DISTILLED] if on == "room" else [BASE, BESIDE, "+mask", DISTILLED]
+        rows = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED] if on == "room" else [BASE, BESIDE, "+mask", DISTILLED]
         for network in options.networks or size["networks"]:
             bench = Bench(ground, network, size, size[on], options.device)
             figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures)
@@ -149,13 +169,16 @@ class Bench:
         if not file.is_file():
             size = self.size
             budget = FitOptions(size["steps"], 0, size["batch"], self.shape, seed, device=self.device)
-            train(self.method(name, seed), self.ground.learned(seed), budget, file)
+            frames = self.ground.learned(seed)
+            if name == ORACLE and isinstance(self.ground, Rooms):
+                frames = self.ground.without_reflections(seed)
+            train(self.method(name, seed), frames, budget, file)
         return file
 
     def method(self, name: str, seed: int) -> Method:
         network, base = StudentOptions(self.network, depth_range=self.ground.depth_range), self.ground.base
         rate = Optimiser(lr=self.size["lr"])
-        if name == BASE:
+        if name in (BASE, ORACLE):
             return LiteNet(None, network, optimiser=rate, base=base)
         if name == DISTILLED:
             plain, intrinsic = (str(self.trained(teacher, seed)) for teacher in (BASE, "+mask"))

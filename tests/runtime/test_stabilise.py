@@ -7,14 +7,17 @@ import pytest
 import torch
 
 import leadline
-from leadline.depth import DepthMap
+from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError
+from leadline.foundation.base import DepthModel
 from leadline.io.images import read_image
+from leadline.runtime.calibration import Calibration
 from leadline.runtime.motion import MOST, approach, grey, motion
 from leadline.runtime.predictor import Predictor
 from leadline.runtime.stabilise import Line, Stabiliser, Steadiness, stabilised
 
 HEIGHT, WIDTH = 120, 160
+AFFINE_DISPARITY = Kind("disparity", "affine")
 
 
 def texture(seed: int, height: int = 2 * HEIGHT, width: int = 2 * WIDTH) -> np.ndarray:
@@ -200,6 +203,34 @@ def test_a_predictor_streams_steady_maps_and_refuses_what_sees_video(bright_teac
     model = type("Remembers", (), {"remembers": True, "name": "video model"})()
     with pytest.raises(ConfigError, match="video model: sees video and is steady by itself"):
         Predictor(model, steadiness=Steadiness())
+
+
+class Flickering(DepthModel):
+    """Disparity of one scene that never moves, whose scale and shift are others at every image."""
+
+    name, licence, digest, kind, unit = "flickering", "mit", "flickering", AFFINE_DISPARITY, "arbitrary"
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(0)
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
+        gain, shift = np.exp(self.random.normal(0, 0.1)), self.random.normal(0, 0.05)
+        return gain * torch.linspace(0.1, 1, images.shape[-1]).expand(len(images), *images.shape[-2:]) + shift
+
+
+def test_what_flickers_is_made_steady_before_it_is_calibrated():
+    """The shift of disparity, which metric depth no longer shows as a shift."""
+    line = Calibration("flickering", "flickering", str(AFFINE_DISPARITY), "disparity", 0.5, 0.1, "m")
+    images = [view(texture(0), 0, 0)] * 16
+    spreads = []
+    for steadiness in (None, Steadiness()):
+        maps = [d for _, d in Predictor(Flickering(), calibration=line, steadiness=steadiness).stream(images)][4:]
+        assert all(str(depth.kind) == "metric-depth" and depth.unit == "m" for depth in maps)
+        spreads.append(np.stack([depth.values for depth in maps]).std(0) / maps[0].values)
+    assert (spreads[1] < 0.1 * spreads[0]).all()
 
 
 def test_real_frames_of_a_real_network_are_steadier(real_data):

@@ -28,7 +28,7 @@ from PIL import Image, PngImagePlugin
 
 from leadline.errors import InputError, suggest
 from leadline.io.atomic import writing
-from leadline.io.images import opening
+from leadline.io.images import PNG_LEVEL, opening
 
 DEPTH_SUFFIXES = (".png", ".npz", ".exr", ".npy", ".pfm", ".tif", ".tiff")
 """Suffixes of depth files that can be read."""
@@ -202,7 +202,7 @@ def _write_png(
     picture[valid] = codes
     text = PngImagePlugin.PngInfo()
     text.add_text(_KEY, json.dumps({"step": step, "offset": offset, "meta": meta}))
-    Image.fromarray(picture).save(temporary, pnginfo=text)
+    Image.fromarray(picture).save(temporary, pnginfo=text, compress_level=PNG_LEVEL)
 
 
 def _read_picture(file: Path) -> _Raw:

@@ -25,6 +25,10 @@ IMAGE_SUFFIXES = frozenset((
 
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
+#: How hard zlib tries on PNG files, of 9. Its usual 6 takes three to five times as long and saves a twentieth of a
+#: depth map, a tenth of a photograph, a fifth of a depth map in colours.
+PNG_LEVEL = 2
+
 #: Floating point pictures may be so much beyond [0, 1].
 ROUNDING = 1e-3
 
@@ -138,7 +142,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         image = np.rint(image * 255).astype(np.uint8)
     with writing(path) as temporary:
         try:
-            Image.fromarray(image).save(temporary, quality=95)
+            Image.fromarray(image).save(temporary, quality=95, compress_level=PNG_LEVEL)
         except OSError as error:
             raise InputError(f"{path}: cannot write this picture ({error})") from None
 

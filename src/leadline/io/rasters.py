@@ -11,6 +11,7 @@ from PIL import Image
 
 from leadline.errors import InputError
 from leadline.io.atomic import writing
+from leadline.io.images import PNG_LEVEL
 
 
 def write_raster(path: str | os.PathLike[str], values: np.ndarray) -> None:
@@ -29,7 +30,7 @@ def write_raster(path: str | os.PathLike[str], values: np.ndarray) -> None:
     suffix, kind = path.suffix.lower(), values.dtype.name
     if suffix == ".png" and values.ndim == 2 and kind in ("uint8", "uint16"):
         with writing(path) as temporary:
-            Image.fromarray(values).save(temporary, format="PNG")
+            Image.fromarray(values).save(temporary, format="PNG", compress_level=PNG_LEVEL)
     elif suffix in (".tif", ".tiff") and values.ndim in (2, 3) and kind in ("uint8", "uint16", "float32"):
         with writing(path) as temporary:
             meaning = "rgb" if values.shape[2:] == (3,) else "minisblack"

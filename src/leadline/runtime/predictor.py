@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Generator, Iterable, Sequence
@@ -85,7 +86,8 @@ class Predictor:
         strategy: how the windows of a model that sees video follow one another, a name of
             ``leadline.foundation.long_video.STRATEGIES``.
         calibration: makes metric depth of what the model says, see ``leadline calibrate``.
-        steadiness: of the maps of :meth:`stream`, where a model that sees single images is to be stabilised.
+        steadiness: of the maps of :meth:`stream`, where a model that sees single images is to be stabilised: of what it
+            says itself, whose shift flickers too where it has one, before that is calibrated.
 
     Raises:
         ConfigError: no such strategy; the calibration is of another model; or what would be stabilised sees video.
@@ -150,7 +152,7 @@ class Predictor:
         pixels = _pixels(image)
         if not isinstance(image, np.ndarray):
             path = image
-        return self._run([pixels], camera, Path(path) if path is not None else None)[0]
+        return self._calibrated(self._run([pixels], camera, Path(path) if path is not None else None)[0])
 
     def predict_batch(self, images: Sequence[str | os.PathLike[str] | np.ndarray]) -> list[DepthMap]:
         """The depth maps of images of any sizes, in their order; those of one size that follow one another are run
@@ -159,7 +161,8 @@ class Predictor:
         Raises:
             InputError: as :meth:`predict`.
         """
-        return [depth for _, depth in self._in_batches((_pixels(image) for image in images), self.batch)]
+        answered = self._in_batches((_pixels(image) for image in images), self.batch)
+        return [self._calibrated(depth) for _, depth in answered]
 
     def warm_up(self, height: int, width: int) -> None:
         """Show the model a grey image, so that what runtimes do at the first image of a size is done."""
@@ -215,7 +218,8 @@ class Predictor:
             raise InputError(f"{self.model.name}: looks at all views of a rig together, which needs images of one size")
         answers = self.model.look_around(as_tensor(pixels), torch.tensor(pairs, dtype=torch.long).reshape(-1, 2))
         known = [camera or self.lens.of(*answers.shape[1:]) for camera in cameras]
-        return [self._map(values, camera) for values, camera in zip(answers.cpu().numpy(), known, strict=True)]
+        maps = zip(answers.cpu().numpy(), known, strict=True)
+        return [self._calibrated(self._map(values, camera)) for values, camera in maps]
 
     def stream(self, images: Iterable[np.ndarray], live: bool = False) -> Generator[Seen, None, None]:
         """Each image of a video with its depth map; memory does not grow with their number.
@@ -240,7 +244,10 @@ class Predictor:
                 yield image, self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
             return
         answered = self._in_batches(pixels, 1 if live else self.batch)
-        yield from answered if self.steadiness is None else stabilised(answered, self.steadiness)
+        steady = answered if self.steadiness is None else stabilised(answered, self.steadiness)
+        with contextlib.closing(steady):
+            for image, depth in steady:
+                yield image, self._calibrated(depth)
 
     def _in_batches(self, images: Iterable[np.ndarray], batch: int) -> Generator[Seen, None, None]:
         for _, same in itertools.groupby(images, key=np.shape):
@@ -264,7 +271,7 @@ class Predictor:
                     "give --intrinsics FILE or --fov DEGREES"
                 )
             values = values * np.float32(self.model.at_focal(camera))
-        return self._calibrated(DepthMap(values, self.model.kind, self.model.unit, camera=camera))
+        return DepthMap(values, self.model.kind, self.model.unit, camera=camera)
 
     def _calibrated(self, depth: DepthMap) -> DepthMap:
         return self.calibration.apply(depth) if self.calibration else depth
