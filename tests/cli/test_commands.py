@@ -184,7 +184,7 @@ def test_distil_predict_evaluate_export_info(scenes, bright_teacher, tmp_path, c
     assert "scale-invariant-depth" in text
 
     exported = tmp_path / "student.onnx"
-    code, text, _ = run(capsys, "export", "--model", student, "--out", exported)
+    code, text, _ = run(capsys, "export", "--model", student, "--out", exported, "--size", 64, 96)
     assert code == 0
     assert "non-commercial" in text
     assert "non-commercial" in run(capsys, "info", exported)[1]

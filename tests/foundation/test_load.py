@@ -41,7 +41,10 @@ def test_own_checkpoints_on_the_hub_keep_their_name(own: Path, monkeypatch: pyte
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_own_exports_describe_themselves_and_agree_with_torch(own: Path, tmp_path: Path) -> None:
+def test_own_exports_describe_themselves_and_agree_with_torch(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leadline.engines.openvino import OpenVINOSession
     from leadline.export.onnx import export_onnx
 
     model = load(own)
@@ -49,11 +52,16 @@ def test_own_exports_describe_themselves_and_agree_with_torch(own: Path, tmp_pat
     export_onnx(model, tmp_path / "own.onnx")
     exported, other = (load(tmp_path / "own.onnx", threads=1, runtime=name) for name in ("openvino", "onnx"))
     assert (exported.kind, exported.unit, exported.licence) == (model.kind, model.unit, "mit")
-    for size in ((64, 96), (120, 90)):
+    opened = []
+    begin = OpenVINOSession.__init__
+    monkeypatch.setattr(OpenVINOSession, "__init__", lambda *given: (opened.append(given), begin(*given))[1])
+    sizes = (64, 96), (120, 90)
+    for size in sizes * 2:
         image = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), size, mode="bilinear")
         assert exported.input_size(*size) == model.input_size(*size)
         torch.testing.assert_close(exported(image), model(image), atol=2e-3, rtol=1e-3)
         torch.testing.assert_close(other(image), model(image), atol=2e-3, rtol=1e-3)
+    assert len(opened) == len(sizes)  # each is made ready once
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ from leadline.foundation.leadline_model import input_size
 from leadline.foundation.network_file import NetworkCard, NetworkFileModel, open_session
 from leadline.networks import create
 
+#: Shapes of images that a file is kept ready for: pictures of a phone, upright and lying, and of a camera or two.
+SHAPES = 4
+
 
 def open_network(
     path: str | os.PathLike[str],
@@ -67,6 +70,7 @@ class ExportedModel(DepthModel):
 
     def __init__(self, path: str | os.PathLike[str], session: Session, threads: int | None = None) -> None:
         self._path, self.session, self._threads = Path(path), session, threads
+        self._fixed: dict[tuple[tuple[int, ...], ...], OpenVINOSession] = {}
         self.card = Card.from_json(session.metadata[KEY], str(path))
         interface = Interface.from_metadata(session.metadata, str(path))
         if interface is None:  # written before files said so
@@ -104,7 +108,7 @@ class ExportedModel(DepthModel):
     def running(self, session: Session) -> ExportedModel:
         """The same model on another session, of a network changed a little."""
         other = copy.copy(self)
-        other.session = session
+        other.session, other._fixed = session, {}
         return other
 
     def infer(self, images: Tensor) -> Tensor:
@@ -162,11 +166,14 @@ class ExportedModel(DepthModel):
         return result.to(images.device), [torch.from_numpy(value) for value in rest]
 
     def _ready(self, given: list[np.ndarray]) -> Session:
-        """The session for inputs of these shapes; OpenVINO is fastest with fixed ones. The pairs of a rig stay free:
-        their number changes little else."""
+        """The session for inputs of these shapes; OpenVINO is fastest with fixed ones, and those of the last few shapes
+        are kept. The pairs of a rig stay free: their number changes little else."""
         shapes = [value.shape for value in given]
-        fixed = [spec.shape for spec in self.session.inputs]
-        if not isinstance(self.session, OpenVINOSession) or fixed == shapes or self.interface.form == "rig":
+        free = [spec.shape for spec in self.session.inputs]
+        if not isinstance(self.session, OpenVINOSession) or free == shapes or self.interface.form == "rig":
             return self.session
-        self.session = OpenVINOSession(self._path, self._threads, shapes)
-        return self.session
+        fixed = self._fixed.pop(tuple(shapes), None) or OpenVINOSession(self._path, self._threads, shapes)
+        self._fixed[tuple(shapes)] = fixed
+        if len(self._fixed) > SHAPES:
+            del self._fixed[next(iter(self._fixed))]
+        return fixed
