@@ -50,7 +50,7 @@ SCORES = tuple(f"{figure}_{region}" for figure in ("abs_rel", "delta1") for regi
 FIGURES = ("abs_rel", "delta1", *SCORES)
 RULES = replace(FOLDER, alignment="lsq-positive-disparity", min_depth=0.1, max_depth=10.0, scores=SCORES)
 #: Losses of a depth model that starts from nothing.
-SCRATCH = Terms(ssi=0.0, matching=0.5, robust=1.0)
+SCRATCH = Terms(ssi=0.0, matching=0.5, absolute=1.0)
 PLAIN, TUNED, GATE, BLIND = "no gate", "fine-tuned", "gate", "gate, blind"
 FIRST, LEARNED = "gate, losses of v1", "gate, learned tau"
 TEMPERATURES = {f"gate at tau {tau}": float(tau) for tau in (2, 3)}

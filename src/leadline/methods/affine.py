@@ -17,7 +17,8 @@ from leadline.data.samples import Frames
 from leadline.depth import ARBITRARY, Kind
 from leadline.errors import ConfigError, InputError, suggest
 from leadline.losses.gradient_field import gradient_field
-from leadline.losses.ssi import least_squares_aligned, ssi_gradient, ssi_l1, ssi_robust
+from leadline.losses.reduce import image_mean
+from leadline.losses.ssi import least_squares_aligned, ssi_gradient, ssi_l1
 from leadline.methods.base import Method, StudentOptions
 from leadline.methods.optimiser import Optimiser
 from leadline.networks.depth_anything import DepthAnythingNetwork
@@ -33,14 +34,14 @@ class Terms:
         ssi: mean absolute error after alignment by least squares.
         matching: gradients of the residual over four scales.
         field: squared magnitude and angle of gradients.
-        robust: absolute error of maps that are normalised by median and mean deviation (MiDaS), ours. For networks that
-            start from nothing: least squares would first shrink an answer that has nothing to do with the truth.
+        absolute: mean absolute error without any alignment, ours. For networks that start from nothing: an answer that
+            has nothing to do with the truth yet is aligned to a constant, and then hardly anything says where to go.
     """
 
     ssi: float = 1.0
     matching: float = 2.0
     field: float = 0.0
-    robust: float = 0.0
+    absolute: float = 0.0
 
 
 V1, V2 = Terms(0.85, 0.0, 0.001), Terms()
@@ -137,8 +138,8 @@ class AffineInvariant(Method):
         if terms.field:
             aligned = least_squares_aligned(output, target, mask)
             losses["field"] = terms.field * gradient_field(aligned, target, mask)
-        if terms.robust:
-            losses["robust"] = terms.robust * ssi_robust(output, target, mask)
+        if terms.absolute:
+            losses["absolute"] = terms.absolute * image_mean((output - target).abs(), mask)
         return losses
 
     def save(self, out: Path, card: Card) -> None:
