@@ -162,7 +162,7 @@ class Bench:
         """The checkpoint of a stand-in, its folder beside it; the rooms it learned in are those of no seed."""
         file = self.file(what, 0)
         if not file.is_file():
-            rate = Optimiser(lr=1e-3, weight_decay=0.05)
+            rate = Optimiser(lr=4e-4, weight_decay=0.05)
             height, width = self.size["size"]
             rooms = {"height": height, "width": width, "rate": 1.0, "seed": 5_000_000}
             if what == "depth":
