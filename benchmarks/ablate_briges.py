@@ -58,7 +58,8 @@ STUDENTS = {"student of no gate": PLAIN, "student of the gate": GATE}
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
         "size": (96, 128), "clips": 60, "steps": 400, "batch": 8, "heads": 4, "lr": 3e-4, "student": "swift",
-        "student_steps": 250, "base_steps": 2000, "semantic_steps": 700, "judged": 12, "judged_size": (192, 256),
+        "student_steps": 250, "base_steps": 2000, "semantic_steps": 700, "base_lr": 4e-4, "judged": 12,
+        "judged_size": (192, 256),
     },
     "paper": {
         "size": (448, 448), "clips": 2000, "steps": 20_000, "batch": 8, "heads": 16, "lr": 5e-5, "student": "litenet",
@@ -162,7 +163,7 @@ class Bench:
         """The checkpoint of a stand-in, its folder beside it; the rooms it learned in are those of no seed."""
         file = self.file(what, 0)
         if not file.is_file():
-            rate = Optimiser(lr=4e-4, weight_decay=0.05)
+            rate = Optimiser(lr=self.size["base_lr"], weight_decay=0.05)
             height, width = self.size["size"]
             rooms = {"height": height, "width": width, "rate": 1.0, "seed": 5_000_000}
             if what == "depth":
