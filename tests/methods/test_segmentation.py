@@ -36,7 +36,7 @@ def test_it_learns_what_pixels_show(rooms, tmp_path):
     assert method.targets(batch).isnan().all()
     optimiser = torch.optim.AdamW(method.parameters(), lr=3e-3)
     losses = []
-    for _ in range(40):
+    for _ in range(100):
         (loss,) = method.train().parts(batch).values()
         optimiser.zero_grad()
         loss.backward()

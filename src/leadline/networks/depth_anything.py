@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from leadline.networks.base import DepthNetwork, precisely, resize
 from leadline.networks.bridging import TAPS, nearest_multiple
-from leadline.networks.dinov2 import MEAN, STD, config, save_folder
+from leadline.networks.dinov2 import MEAN, STD, config, save_folder, start
+
+#: Disparity of an untrained network, about the mean of what goes from 0 to 1.
+MIDDLE = 0.3
+#: Slope of the last activation below 0, in training.
+LEAK = 0.2
 
 
 def tapped(network: Any, normalised: Tensor) -> list[Tensor]:
@@ -39,6 +44,14 @@ def joined(network: Any, maps: Sequence[Tensor]) -> Tensor:
     tokens = [F.pad(each.flatten(2).transpose(1, 2), (0, 0, 1, 0)) for each in maps]
     fused = network.neck(tokens, rows, columns)[network.head.head_in_index]
     return precisely(lambda finest: network.head([finest] * TAPS, rows, columns), fused).float()
+
+
+class Open(nn.ReLU):
+    """A ReLU; in training it leaks, as what is 0 everywhere would stay so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape."""
+        return F.leaky_relu(x, LEAK) if self.training else F.relu(x)
 
 
 class DepthAnythingNetwork(DepthNetwork):
@@ -81,11 +94,19 @@ class DepthAnythingNetwork(DepthNetwork):
             )
         )  # fmt: skip
         self.stride, self.widths = patch, (width,) * TAPS
-        # The library's initial convolutions are so small that hardly anything of the image gets through.
+        start(self.network.backbone)
         for part in (*self.network.neck.modules(), *self.network.head.modules()):
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-                part.reset_parameters()
-        nn.init.ones_(self.network.head.conv3.bias)  # keeps the ReLU at the end open
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+        for name, part in self.network.neck.named_modules():
+            if name.endswith("convolution2"):  # the end of a residual branch, which begins by adding nothing
+                nn.init.zeros_(part.weight)
+        with torch.no_grad():
+            self.network.head.conv3.weight.mul_(0.01)  # what comes there is large, and the answer begins near MIDDLE
+        nn.init.constant_(self.network.head.conv3.bias, MIDDLE)
+        self.network.head.activation2 = Open()
         # The first fusion has no second input.
         self.network.neck.fusion_stage.layers[0].residual_layer1.requires_grad_(False)
 
