@@ -7,13 +7,13 @@ One network of each kind is trained by self-supervision alone (base), with a dec
 heed (so that what comes of more frames and a shared encoder is seen), with one that keeps reflections from depth, found
 by Mahalanobis distance or by triplets, and by distillation from the base and the third. In rendered rooms also with the
 true reflections kept from depth (oracle), which no mask can do better than. Poses are known, places, steps, size and
-order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on
-reflective ones, and elsewhere; metric AbsRel, not aligned; the last columns are means of the ratios to the base within
-each seed. In rendered rooms also the mask of reflections, as training makes it, over all judged frames: precision,
-recall and F1, beside the F1 of the brightness threshold that is best on these very frames; and the errors of the
-diffuse image and the residual, beside those of no decomposition, L = I and R = 1. In the real room (7-Scenes) there is
-no such truth, and depth is the sensor's. By what a step takes, --quick is 50 minutes of two cores on room, 30 more on
-sevenscenes. Every run writes its figures to a file of its own and is skipped while that is there.
+order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on reflective ones, and
+elsewhere; metric AbsRel, not aligned; the last columns are means of the ratios to the base within each seed. In
+rendered rooms also the mask of reflections, as training makes it, over all judged frames: precision, recall and F1,
+beside the F1 of the brightness threshold that is best on these very frames; and the errors of the diffuse image and the
+residual, beside those of no decomposition, L = I and R = 1. In the real room (7-Scenes) there is no such truth, and
+depth is the sensor's. By what a step takes, --quick is 50 minutes of two cores on room, 30 more on sevenscenes. Every
+run writes its figures to a file of its own and is skipped while that is there.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Rooms:
 
     def without_reflections(self, seed: int) -> DataSet:
         """What is learned from, without what is truly a reflection."""
-        return Diffuse(self.rendered(1000 * seed, self.clips), extras=True)
+        return Diffuse(self.rendered(1000 * seed, self.clips))
 
     def judged(self, seed: int) -> DataSet:
         return Folder(self.rendered(90_000 + 1000 * seed, 12), extras=True)
@@ -104,6 +104,11 @@ class Diffuse(Folder):
     """Images whose masks leave out reflections."""
 
     licence = Rendered.licence
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, extras=True)
+        # The rest is not learned from, and would be read with every frame.
+        self._beside = {kind: self._beside[kind] for kind in ("masks", "poses", "reflective")}
 
     def more(self, id: FrameId) -> dict[str, Any]:
         """The mask alone."""
@@ -169,9 +174,10 @@ class Bench:
         if not file.is_file():
             size = self.size
             budget = FitOptions(size["steps"], 0, size["batch"], self.shape, seed, device=self.device)
-            frames = self.ground.learned(seed)
             if name == ORACLE and isinstance(self.ground, Rooms):
                 frames = self.ground.without_reflections(seed)
+            else:
+                frames = self.ground.learned(seed)
             train(self.method(name, seed), frames, budget, file)
         return file
 

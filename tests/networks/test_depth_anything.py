@@ -32,6 +32,11 @@ def test_gives_disparity_of_the_image_size(network, height, width):
     assert disparity.std() > 1e-4
 
 
+def test_training_and_judging_differ_below_0_alone(network):
+    (trained,) = network.train()(image(64, 96))
+    assert torch.equal(trained.relu(), network.eval()(image(64, 96)))
+
+
 def test_what_is_0_everywhere_can_be_learned_from(network):
     closed = copy.deepcopy(network)
     closed.start_at(-1.0)

@@ -105,7 +105,7 @@ class DepthAnythingNetwork(DepthNetwork):
                 nn.init.zeros_(part.weight)
         with torch.no_grad():
             self.network.head.conv3.weight.mul_(0.01)  # what comes there is large, and the answer begins near MIDDLE
-        nn.init.constant_(self.network.head.conv3.bias, MIDDLE)
+        self.start_at(MIDDLE)
         self.network.head.activation2 = Open()
         # The first fusion has no second input.
         self.network.neck.fusion_stage.layers[0].residual_layer1.requires_grad_(False)
