@@ -148,7 +148,7 @@ def test_written_frames_are_read_again(tmp_path):
 def test_only_images_and_depth_are_written_where_no_more_is_wanted(tmp_path):
     image = np.zeros((12, 16, 3), np.float32)
     depth = DepthMap(np.ones((12, 16)), Kind.parse("metric-depth"), "m")
-    write_frames(tmp_path, [Frame(image, depth, pose=np.eye(4), name="1")], truth=False)
+    write_frames(tmp_path, [Frame(image, depth, pose=np.eye(4), name="1")], ())
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == ["depths/1.png", "images/1.png"]
 
 
@@ -162,7 +162,7 @@ def test_depth_to_the_horizon_is_written_exactly(tmp_path):
     np.testing.assert_allclose(Folder(tmp_path)[1].depth.values, near.values, atol=50 / 65534)
 
 
-def clip_in(root, truth=True):
+def clip_in(root):
     """Four frames of two sequences with all that is known of them, written as frames are."""
     rng = np.random.default_rng(1)
     frames = []
@@ -179,7 +179,7 @@ def clip_in(root, truth=True):
             semantics=(values > 4).astype(np.uint8), mask=values < 7, diffuse=image / 2, residual=image + 1,
             forward_flow=rng.normal(size=(12, 16, 2)), backward_flow=rng.normal(size=(12, 16, 2)),
         ))  # fmt: skip
-    write_frames(root, frames, truth)
+    write_frames(root, frames)
     return frames
 
 

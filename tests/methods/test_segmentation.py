@@ -13,7 +13,7 @@ from leadline.errors import ConfigError, InputError
 from leadline.foundation.semantics import open_encoder
 from leadline.methods.segmentation import Encoder, Labeller, Segmentation
 from leadline.training.options import FitOptions
-from leadline.training.rendered import LiveClasses
+from leadline.training.rendered import Rendered
 from leadline.training.run import run
 
 SIZE = (32, 64)
@@ -21,8 +21,9 @@ TINY = Encoder(width=16, blocks=2, heads=2, grid=4)
 
 
 @pytest.fixture(scope="module")
-def rooms() -> LiveClasses:
-    return LiveClasses("room", clips=2, frames=2, height=SIZE[0], width=SIZE[1])
+def rooms(tmp_path_factory) -> Rendered:
+    root = tmp_path_factory.mktemp("rooms")
+    return Rendered("room", 2, 2, height=SIZE[0], width=SIZE[1], root=root, processes=1, classes=True)
 
 
 def test_it_learns_what_pixels_show(rooms, tmp_path):

@@ -141,7 +141,7 @@ class Folder(DataSet):
         self._order = sorted(self._called)
         self._pictures, self._truths = pictures, truths
         kinds = BESIDE if extras else ("masks", "poses")
-        self._beside = {kind: _matching(root, f"{kind}/*", BESIDE[kind][0]) for kind in kinds}
+        self._beside = {kind: _matching(root, f"{kind}/*", BESIDE[kind].suffixes) for kind in kinds}
         self.format = depth
         self.intrinsics = Path(intrinsics) if intrinsics else None
         super().__init__(root, split, truth, mask, drop_highlights, every)
@@ -196,13 +196,13 @@ class Folder(DataSet):
     def pose(self, id: FrameId) -> np.ndarray | None:
         """See :meth:`DataSet.pose`."""
         path = self._beside["poses"].get(self._name(id))
-        return BESIDE["poses"][1](path) if path else None
+        return BESIDE["poses"].read(path) if path else None
 
     def more(self, id: FrameId) -> dict[str, Any]:
         """The mask, and with ``extras`` whatever else there is."""
         name = self._name(id)
         there = {kind: files[name] for kind, files in self._beside.items() if name in files and kind != "poses"}
-        return {"mask" if kind == "masks" else kind: BESIDE[kind][1](path) for kind, path in there.items()}
+        return {BESIDE[kind].field: BESIDE[kind].read(path) for kind, path in there.items()}
 
     def parse(self, line: str) -> FrameId:
         """The name of an image, with or without suffix and folder."""
@@ -282,38 +282,78 @@ def adjacent(order: Sequence[FrameId], id: FrameId, offset: int) -> FrameId | No
     return other if other.sequence == id.sequence else None
 
 
-def _white(path: Path) -> np.ndarray:
+@dataclass(frozen=True)
+class Beside:
+    """What may be known of a frame beside image and depth, in files of its own.
+
+    Args:
+        field: of :class:`~leadline.frame.Frame`.
+        suffixes: files that are read; the first is what is written.
+        read: of a file.
+        write: to a file.
+    """
+
+    field: str
+    suffixes: Sequence[str]
+    read: Callable[[Path], np.ndarray]
+    write: Callable[[Path, np.ndarray], None]
+
+
+def _read_white(path: Path) -> np.ndarray:
     return read_image(path).min(axis=2) > 127
 
 
-def _normals(path: Path) -> np.ndarray:
+def _write_white(path: Path, mask: np.ndarray) -> None:
+    write_image(path, _grey(mask * 255))
+
+
+def _read_normals(path: Path) -> np.ndarray:
     """Rounded to 8 bits they are no longer of unit length; 0 where there is none."""
     normals = read_image(path).astype(np.float32) / 127.5 - 1
     length = np.linalg.norm(normals, axis=2, keepdims=True)
     return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0.5)
 
 
-def _classes(path: Path) -> np.ndarray:
+def _write_normals(path: Path, normals: np.ndarray) -> None:
+    write_image(path, normals / 2 + 0.5)
+
+
+def _read_classes(path: Path) -> np.ndarray:
     return read_image(path)[..., 0]
 
 
-#: What may lie beside images and depth in folders of these names: suffixes, and how it is read.
-BESIDE: dict[str, tuple[Collection[str], Callable[[Path], np.ndarray]]] = {
-    "masks": (IMAGE_SUFFIXES, _white),
-    "poses": ((".txt",), lambda path: read_numbers(path, (4, 4))),
-    "normals": (IMAGE_SUFFIXES, _normals),
-    "reflective": (IMAGE_SUFFIXES, _white),
-    "semantics": (IMAGE_SUFFIXES, _classes),
-    **dict.fromkeys(("diffuse", "residual", "forward_flow", "backward_flow"), ((".tif", ".tiff"), read_raster)),
+def _write_classes(path: Path, classes: np.ndarray) -> None:
+    if not 0 <= classes.min() <= classes.max() <= 255:
+        raise InputError(f"{path}: classes outside 0..255 do not fit into the file")
+    write_image(path, _grey(classes))
+
+
+def _read_pose(path: Path) -> np.ndarray:
+    return read_numbers(path, (4, 4))
+
+
+_PICTURE = (".png", *sorted(IMAGE_SUFFIXES - {".png"}))
+_RASTER = (".tiff", ".tif")
+#: What may lie beside images and depth, in folders of these names.
+BESIDE = {
+    "masks": Beside("mask", _PICTURE, _read_white, _write_white),
+    "normals": Beside("normals", _PICTURE, _read_normals, _write_normals),
+    "reflective": Beside("reflective", _PICTURE, _read_white, _write_white),
+    "semantics": Beside("semantics", _PICTURE, _read_classes, _write_classes),
+    **{
+        kind: Beside(kind, _RASTER, read_raster, write_raster)
+        for kind in ("diffuse", "residual", "forward_flow", "backward_flow")
+    },
+    "poses": Beside("pose", (".txt",), _read_pose, write_numbers),
 }
 
 
-def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True, poses: bool = False) -> list[str]:
+def write_frames(root: Path, frames: Iterable[Frame], beside: Collection[str] = tuple(BESIDE)) -> list[str]:
     """Write frames as :class:`Folder` reads them: ``images/NAME.png`` and ``depths/NAME.png``, NAME ``SEQUENCE-FRAME``.
 
     Depth has 16 bits up to the map's largest, and holds kind, unit and camera; where that is coarser than a thousandth
-    of the nearest depth, as where the horizon is seen, it is ``depths/NAME.npz``, exact. With ``truth`` whatever else
-    is known, see :class:`~leadline.frame.Frame` for what it means:
+    of the nearest depth, as where the horizon is seen, it is ``depths/NAME.npz``, exact. ``beside`` names what else is
+    written where a frame knows it, see :class:`~leadline.frame.Frame` for what it means:
 
     - ``masks/NAME.png``: white may be used.
     - ``normals/NAME.png``: (n + 1) / 2, camera axes.
@@ -322,7 +362,7 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True, poses:
     - ``diffuse/NAME.tiff`` and ``residual/NAME.tiff``: (H, W, 3) float32.
     - ``forward_flow/NAME.tiff``, ``backward_flow/NAME.tiff``: (H, W, 2) float32, pixels right and down, NaN where what
       is seen here is not seen there.
-    - ``poses/NAME.txt``: 4x4 camera-to-world; with ``poses`` without the rest of the truth, too.
+    - ``poses/NAME.txt``: 4x4 camera-to-world.
 
     Returns:
         The names.
@@ -336,30 +376,13 @@ def write_frames(root: Path, frames: Iterable[Frame], truth: bool = True, poses:
         write_image(root / "images" / f"{name}.png", frame.image)
         if frame.depth is not None:
             frame.depth.save(root / "depths" / f"{name}{_suffix(frame.depth)}")
-        if truth:
-            _write_truth(root, name, frame)
-        if (truth or poses) and frame.pose is not None:
-            write_numbers(root / "poses" / f"{name}.txt", frame.pose)
+        for kind in beside:
+            known = BESIDE[kind]
+            values = getattr(frame, known.field)
+            if values is not None:
+                known.write(root / kind / f"{name}{known.suffixes[0]}", values)
         names.append(name)
     return names
-
-
-def _write_truth(root: Path, name: str, frame: Frame) -> None:
-    if frame.semantics is not None and not 0 <= frame.semantics.min() <= frame.semantics.max() <= 255:
-        raise InputError(f"{root / 'semantics' / name}.png: classes outside 0..255 do not fit into the file")
-    pictures = {
-        "masks": None if frame.mask is None else _grey(frame.mask * 255),
-        "normals": None if frame.normals is None else frame.normals / 2 + 0.5,
-        "reflective": None if frame.reflective is None else _grey(frame.reflective * 255),
-        "semantics": None if frame.semantics is None else _grey(frame.semantics),
-    }
-    for kind, picture in pictures.items():
-        if picture is not None:
-            write_image(root / kind / f"{name}.png", picture)
-    for kind in ("diffuse", "residual", "forward_flow", "backward_flow"):
-        values = getattr(frame, kind)
-        if values is not None:
-            write_raster(root / kind / f"{name}.tiff", values)
 
 
 def _suffix(depth: DepthMap) -> str:

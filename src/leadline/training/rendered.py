@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from rich.console import Console
 
 from leadline import worlds
-from leadline.data.folder import Folder, write_frames
+from leadline.data.folder import BESIDE, Folder, write_frames
 from leadline.data.images import Images
 from leadline.data.lists import FrameId
 from leadline.data.samples import MIXED
@@ -36,6 +36,8 @@ class Rendered(Folder):
         root: folder to keep them in; by default one in ``~/.cache/leadline`` whose name says all of this.
         processes: how many render; 0 takes every core.
         poses: keep the poses too, to learn with known motion.
+        classes: keep the class of each pixel too, ``Frame.semantics``, to learn what things are; the world names them
+            in ``classes``.
 
     Raises:
         ConfigError: no such world, nothing to render, or ``root`` holds these clips rendered otherwise.
@@ -55,16 +57,18 @@ class Rendered(Folder):
         root: Path | None = None,
         processes: int = 0,
         poses: bool = False,
+        classes: bool = False,
     ) -> None:
         if root is None:
-            kind = f"{world}-{worlds.create(world).version}"
-            root = cache_folder() / f"{kind}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}{'-poses' * poses}"
+            kind = f"{world}-{worlds.create(world).version}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
+            root = cache_folder() / f"{kind}{'-poses' * poses}{'-classes' * classes}"
         place = worlds.create(world, height=height, width=width, rate=rate)
-        render(place, range(seed, seed + clips), frames, root, truth=False, processes=processes, poses=poses)
+        beside = ["poses"] * poses + ["semantics"] * classes
+        render(place, range(seed, seed + clips), frames, root, beside, processes)
         self._wanted: set[str] = set()
         for number in range(seed, seed + clips):
             self._wanted.update(json.loads(_note(root, place, number).read_text())["names"])
-        super().__init__(root)
+        super().__init__(root, extras=classes)
         self._clips = (
             f"{clips} clips of {frames} frames of the rendered world '{world}', seeds {seed} to {seed + clips - 1}"
         )
@@ -99,8 +103,6 @@ class Live(Images):
     licence = Rendered.licence
     # The threads of embree do not survive a fork: a copy of a process that has rendered misses surfaces, or dies.
     start_method = "forkserver"
-    #: What of a frame is known beside image, depth, camera, pose and mask.
-    further: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -146,15 +148,8 @@ class Live(Images):
                 del self._open[next(iter(self._open))]
             self._open[number] = self.world.clip(self.seed + number, self.frames)
         frame = self._open[number].shoot(index % self.frames, flow=False)
-        kept = {name: getattr(frame, name) for name in ("image", "depth", "camera", "pose", "mask", *self.further)}
+        kept = {name: getattr(frame, name) for name in ("image", "depth", "camera", "pose", "mask")}
         return Frame(name=self.paths[index].name, **kept)
-
-
-class LiveClasses(Live):
-    """:class:`Live` for networks that learn what things are: frames also know the class of each pixel,
-    ``Frame.semantics``, which the world names in ``classes``."""
-
-    further = ("semantics",)
 
 
 def render(
@@ -162,9 +157,8 @@ def render(
     seeds: Sequence[int],
     frames: int,
     root: Path,
-    truth: bool = True,
+    beside: Collection[str] = tuple(BESIDE),
     processes: int = 0,
-    poses: bool = False,
 ) -> int:
     """Render clips into a folder, in the layout of :class:`Folder`; clips that are there already are left alone.
 
@@ -173,9 +167,9 @@ def render(
         seeds: one clip each.
         frames: of each clip.
         root: the folder.
-        truth: write everything that is known, not only images and depth.
+        beside: what to write beside images and depth, see :func:`~leadline.data.folder.write_frames`; by default
+            everything that is known.
         processes: how many render; 0 takes every core.
-        poses: without ``truth``, write poses beside images and depth.
 
     Returns:
         How many clips were rendered.
@@ -188,15 +182,15 @@ def render(
         raise ConfigError(f"frames: {len(seeds)} clips of {frames} frames are nothing to render")
     if min(seeds) < 0:
         raise ConfigError(f"seed: {min(seeds)} is negative; seeds are 0 and above")
-    settings = {"version": world.version, **asdict(world), "frames": frames, "truth": truth}
-    if poses:  # not noted else, so that folders of images and depth alone stay what they are
-        settings["poses"] = True
+    settings = {"version": world.version, **asdict(world), "frames": frames, "truth": set(beside) == set(BESIDE)}
+    if not settings["truth"]:
+        settings |= dict.fromkeys(beside, True)
     missing = [seed for seed in seeds if not _is_done(root, world, seed, settings)]
     if not missing:
         return 0
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     say(f"rendering {len(missing)} clips of {frames} frames into {root}")
-    work = partial(_write, root=root, truth=truth, poses=poses)
+    work = partial(_write, root=root, beside=beside)
     clips = worlds.each_clip(world, missing, frames, work, processes)
     for number, (seed, names) in enumerate(zip(missing, clips, strict=True), 1):
         with writing(_note(root, world, seed)) as temporary:
@@ -206,8 +200,8 @@ def render(
     return len(missing)
 
 
-def _write(clip: Sequence[Frame], root: Path, truth: bool, poses: bool) -> list[str]:
-    return write_frames(root, clip, truth, poses)
+def _write(clip: Sequence[Frame], root: Path, beside: Collection[str]) -> list[str]:
+    return write_frames(root, clip, beside)
 
 
 def _note(root: Path, world: worlds.World, seed: int) -> Path:
