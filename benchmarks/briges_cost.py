@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from leadline.foundation.semantics import open_encoder
 from leadline.foundation.transformers_depth import open_depth_anything
-from leadline.losses.ssi import ssi_gradient, ssi_l1
+from leadline.methods.affine import V2, AffineInvariant
 from leadline.networks import create
 from leadline.networks.bridging import Bridged
 from leadline.networks.depth_anything import DepthAnythingNetwork
@@ -125,7 +125,7 @@ def made(way: str, folder: Path, scale: str) -> tuple[nn.Module, list[nn.Paramet
 def step(network: nn.Module, optimiser: torch.optim.Optimizer, image: Tensor, target: Tensor, mask: Tensor) -> None:
     output = network(image)[0]
     optimiser.zero_grad()
-    (ssi_l1(output, target, mask) + 2 * ssi_gradient(output, target, mask)).backward()
+    torch.stack(list(AffineInvariant().losses(output, target, mask, V2).values())).sum().backward()
     optimiser.step()
 
 

@@ -16,7 +16,7 @@ from leadline.losses.normalise import normalised_pair
 from leadline.losses.silog import silog
 from leadline.losses.spatial import ranking, trimmed
 from leadline.losses.spectral import fourier, haar
-from leadline.losses.ssi import ssi, ssi_gradient, ssi_l1, ssi_robust
+from leadline.losses.ssi import ssi, ssi_robust
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -41,9 +41,7 @@ LOSSES: dict[str, Loss] = {
     **BASE,
     "silog": silog,
     "ssi": ssi,
-    "ssi_l1": ssi_l1,
     "ssi_robust": ssi_robust,
-    "ssi_gradient": ssi_gradient,
     "metric depth": after(trimmed, "metric-depth"),
     "metric disparity": after(trimmed, "metric-disparity"),
     **{f"scale depth, {name}": after(loss, "scale-invariant-depth") for name, loss in BASE.items()},

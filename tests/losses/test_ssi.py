@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from leadline.losses.ssi import least_squares_aligned, ssi, ssi_gradient, ssi_l1, ssi_robust
+from leadline.losses.ssi import least_squares_aligned, ssi, ssi_robust
 
 
 def sample() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -16,15 +16,13 @@ def sample() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_aligns_as_numpys_least_squares() -> None:
     student, teacher, mask = sample()
     found = least_squares_aligned(student, teacher, mask)
-    squared, absolute = [], []
+    squared = []
     for i in range(3):
         s, t = student[i][mask[i]].numpy(), teacher[i][mask[i]].numpy()
         expected = np.polyval(np.polyfit(s, t, 1), s)
         np.testing.assert_allclose(found[i][mask[i]], expected)
         squared.append(np.mean((expected - t) ** 2))
-        absolute.append(np.mean(abs(expected - t)))
     assert ssi(student, teacher, mask).item() == pytest.approx(np.mean(squared))
-    assert ssi_l1(student, teacher, mask).item() == pytest.approx(np.mean(absolute))
 
 
 def test_a_constant_student_becomes_the_teachers_mean() -> None:
@@ -46,9 +44,3 @@ def test_the_robust_variant_is_the_papers_equation() -> None:
         kept = np.sort(abs(residual))[: residual.size - residual.size // 5]
         expected.append(kept.mean())
     assert ssi_robust(student, teacher, mask).item() == pytest.approx(np.mean(expected))
-
-
-def test_the_gradient_term_looks_at_the_aligned_map() -> None:
-    student, teacher, mask = sample()
-    assert ssi_gradient(student, 2 * student + 1, mask).item() == pytest.approx(0, abs=1e-12)
-    assert ssi_gradient(student, teacher, mask).item() > 0.1

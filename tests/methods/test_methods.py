@@ -178,3 +178,14 @@ def test_metric_depth_can_be_learned_up_to_its_scale_alone(scenes, tmp_path):
         torch.testing.assert_close(once[name], twice[name])
     with pytest.raises(ConfigError, match="cannot be asked for"):
         Supervised(TINY, kind="affine-invariant-depth")
+
+
+def test_a_map_turned_over_is_never_right():
+    """The truth up to scale and shift costs nothing; its negative, which least squares would turn over, does."""
+    method, data = supervised("affine-invariant-disparity"), batch()
+    method.make_student(data["target"])
+    right, inverted = (method.losses([sign * data["target"]], data["target"], data["mask"], None) for sign in (3, -1))
+    assert set(right) == {"data", "gradient"}
+    for name in right:
+        assert float(right[name]) == pytest.approx(0, abs=1e-5)
+        assert float(inverted[name]) > 0.1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from leadline.losses.gradient import gradient_matching
 from leadline.losses.normalise import affine_normalised
 from leadline.losses.reduce import image_mean
 from leadline.losses.spatial import trimmed
@@ -19,7 +18,9 @@ def least_squares_aligned(student: Tensor, teacher: Tensor, mask: Tensor) -> Ten
     4).
 
     Differentiable through a and b. A student that is constant over the mask fixes no a: it becomes the
-    teacher's mean.
+    teacher's mean. One that falls where the teacher rises is turned over, a < 0, and what is lowered by gradients
+    after that turns it further away: such losses are for networks that know what is near, not for those that start
+    from nothing, which they keep from learning.
 
     Args:
         student, teacher: (B, 1, H, W), normally disparity; any unit.
@@ -56,11 +57,6 @@ def ssi(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     return image_mean((least_squares_aligned(student, teacher, mask) - teacher) ** 2, mask)
 
 
-def ssi_l1(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute error after least-squares alignment (as BriGeS trains, arXiv 2505.23400)."""
-    return image_mean((least_squares_aligned(student, teacher, mask) - teacher).abs(), mask)
-
-
 def ssi_robust(student: Tensor, teacher: Tensor, mask: Tensor, trim: float = 0.2) -> Tensor:
     """Trimmed absolute error of the maps normalised by median and mean deviation (MiDaS, equations 5 to 7).
 
@@ -75,8 +71,3 @@ def ssi_robust(student: Tensor, teacher: Tensor, mask: Tensor, trim: float = 0.2
         A scalar, in units of the mean deviation.
     """
     return trimmed(affine_normalised(student, mask), affine_normalised(teacher, mask), mask, trim)
-
-
-def ssi_gradient(student: Tensor, teacher: Tensor, mask: Tensor, scales: int = 4) -> Tensor:
-    """Multi-scale gradient matching after least-squares alignment (MiDaS, equation 11)."""
-    return gradient_matching(least_squares_aligned(student, teacher, mask), teacher, mask, scales)
