@@ -35,7 +35,7 @@ from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.leadline_model import LeadlineModel
 from leadline.methods.affine import V1, V2, AffineInvariant, Terms
-from leadline.methods.base import StudentOptions
+from leadline.methods.base import Method, StudentOptions
 from leadline.methods.briges import BriGeS, Gates
 from leadline.methods.litenet import LiteNet
 from leadline.methods.optimiser import Optimiser
@@ -44,13 +44,13 @@ from leadline.networks.bridging import Bridged
 from leadline.networks.dinov2 import DINOv2
 from leadline.protocols.folder import FOLDER
 from leadline.training.options import FitOptions
-from leadline.training.rendered import LiveClasses, Rendered
+from leadline.training.rendered import Rendered
 
 SCORES = tuple(f"{figure}_{region}" for figure in ("abs_rel", "delta1") for region in ("borders", "thin"))
 FIGURES = ("abs_rel", "delta1", *SCORES)
 RULES = replace(FOLDER, alignment="lsq-positive-disparity", min_depth=0.1, max_depth=10.0, scores=SCORES)
 #: Losses of a depth model that starts from nothing.
-SCRATCH = Terms(ssi=0.0, matching=0.5, absolute=1.0)
+SCRATCH = Terms(matching=0.5, aligned=False)
 PLAIN, TUNED, GATE, BLIND = "no gate", "fine-tuned", "gate", "gate, blind"
 FIRST, LEARNED = "gate, losses of v1", "gate, learned tau"
 TEMPERATURES = {f"gate at tau {tau}": float(tau) for tau in (2, 3)}
@@ -58,8 +58,8 @@ STUDENTS = {"student of no gate": PLAIN, "student of the gate": GATE}
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
         "size": (96, 128), "clips": 60, "steps": 400, "batch": 8, "heads": 4, "lr": 3e-4, "student": "swift",
-        "student_steps": 250, "base_steps": 2000, "semantic_steps": 700, "base_lr": 4e-4, "judged": 12,
-        "judged_size": (192, 256),
+        "student_steps": 250, "base_clips": 400, "semantic_steps": 3000, "semantic_lr": 1e-3, "base_steps": 3000,
+        "base_lr": 5e-4, "judged": 12, "judged_size": (192, 256),
     },
     "paper": {
         "size": (448, 448), "clips": 2000, "steps": 20_000, "batch": 8, "heads": 16, "lr": 5e-5, "student": "litenet",
@@ -160,19 +160,21 @@ class Bench:
         return str(file.with_suffix(""))
 
     def standing(self, what: str) -> Path:
-        """The checkpoint of a stand-in, its folder beside it; the rooms it learned in are those of no seed."""
+        """The checkpoint of a stand-in, its folder beside it; the rooms it learned in are those of no seed. As Depth
+        Anything starts from DINOv2, so does its stand-in from that of DINOv2."""
         file = self.file(what, 0)
         if not file.is_file():
-            rate = Optimiser(lr=self.size["base_lr"], weight_decay=0.05)
-            height, width = self.size["size"]
-            rooms = {"height": height, "width": width, "rate": 1.0, "seed": 5_000_000}
+            size = self.size
+            height, width = size["size"]
+            rooms = Rendered(
+                "room", size["base_clips"], 8, 5_000_000, rate=1.0, height=height, width=width, classes=True
+            )  # fmt: skip
             if what == "depth":
-                frames = Rendered("room", 3 * self.size["clips"], 8, **rooms)
-                method = AffineInvariant(terms=SCRATCH, optimiser=rate)
-                train(method, frames, self.budget("base_steps", 0), file)
+                rate = Optimiser(lr=size["base_lr"], weight_decay=0.05)
+                method: Method = AffineInvariant(terms=SCRATCH, optimiser=rate, vit=self.semantics())
             else:
-                classes = LiveClasses("room", 1000, 16, **rooms)
-                train(Segmentation(optimiser=rate), classes, self.budget("semantic_steps", 0), file)  # type: ignore[arg-type]
+                method = Segmentation(optimiser=Optimiser(lr=size["semantic_lr"], weight_decay=0.05))
+            train(method, rooms, self.budget("base_steps" if what == "depth" else "semantic_steps", 0), file)
         return file
 
     def rooms(self, seed: int) -> DataSet:

@@ -93,4 +93,4 @@ def test_a_recipe_may_mix(scenes, tmp_path):
     assert isinstance(config.data.sets["two"], Folder)
     assert len(config.data) == 2 * len(Folder(scenes))
     assert config.method.sets["two"].matching == 0
-    assert config.method.sets["two"].ssi == 1
+    assert config.method.sets["two"].absolute == 1

@@ -10,9 +10,11 @@ from leadline.data.mixed import Mixed
 from leadline.data.samples import Samples
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
+from leadline.foundation.semantics import open_encoder
 from leadline.io.images import write_image
 from leadline.methods.affine import V1, V2, AffineInvariant, Terms
 from leadline.methods.base import StudentOptions
+from leadline.networks.dinov2 import DINOv2
 
 SIZE = (64, 96)
 SMALL = {"width": 16, "blocks": 4, "attention_heads": 2, "grid": 8, "channels": [4, 8, 8, 8], "fused": 8}
@@ -66,7 +68,7 @@ def test_nothing_but_the_shape_of_the_answer_counts(scenes, tmp_path):
     output = target + 0.2 * torch.rand_like(target)
     mask = torch.ones_like(target, dtype=torch.bool)
     one, other = (method.losses(values, target, mask, method.terms) for values in (output, 7 * output - 3))
-    assert set(one) == {"ssi", "matching", "field"}
+    assert set(one) == {"absolute", "matching", "field"}
     for name in one:
         assert float(one[name]) > 1e-3
         assert float(other[name]) == pytest.approx(float(one[name]), rel=1e-6)
@@ -79,20 +81,20 @@ def test_each_set_has_its_terms_and_each_image_weighs_the_same(scenes, dispariti
     method = AffineInvariant(TINY, V2, {"two": V1})
     batch = ready(method, mixed, [3, 24, 7, 9], tmp_path)
     parts = method.train().parts(batch)
-    assert set(parts) == {"one/ssi", "one/matching", "two/ssi", "two/field"}
+    assert set(parts) == {"one/absolute", "one/matching", "two/absolute", "two/field"}
     alone = AffineInvariant(TINY, V2)
     ready(alone, mixed.sets["one"], [0], tmp_path)
     alone.student = method.student
     singles = [
-        alone.parts({key: value[place : place + 1] for key, value in batch.items()})["ssi"] for place in (0, 2, 3)
+        alone.parts({key: value[place : place + 1] for key, value in batch.items()})["absolute"] for place in (0, 2, 3)
     ]
     # Of four images three are of the first set.
-    assert float(parts["one/ssi"].detach()) == pytest.approx(float(sum(singles).detach()) / 4, rel=1e-4)
+    assert float(parts["one/absolute"].detach()) == pytest.approx(float(sum(singles).detach()) / 4, rel=1e-4)
 
 
 def test_a_few_steps_lower_the_loss(scenes, tmp_path):
     torch.manual_seed(0)
-    method = AffineInvariant(TINY, Terms(0, 0, 0, 1)).train()
+    method = AffineInvariant(TINY, Terms(matching=0.5, aligned=False)).train()
     batch = ready(method, Folder(scenes), [0, 1], tmp_path)
     optimiser = torch.optim.AdamW(method.parameters(), lr=3e-3)
     totals = []
@@ -118,3 +120,23 @@ def test_what_cannot_be_learned_is_refused(scenes, tmp_path):
     mixed = Mixed({"rooms": Folder(scenes)})
     with pytest.raises(ConfigError, match="no set 'room'; did you mean 'rooms'"):
         AffineInvariant(TINY, sets={"room": V1}).prepare(mixed, [0], SIZE, tmp_path)
+
+
+def test_a_vit_starts_from_what_it_learned_before(scenes, tmp_path):
+    sizes = {"width": 16, "blocks": 4, "heads": 2, "grid": 8}
+    torch.manual_seed(1)
+    before = DINOv2(**sizes)
+    before.save_folder(tmp_path / "vit", "cc-by-4.0")
+    method = AffineInvariant(TINY, vit=str(tmp_path / "vit"))
+    ready(method, Folder(scenes), [0], tmp_path)
+    own = method.student.network.network.backbone.state_dict()
+    for name, value in before.network.state_dict().items():
+        assert torch.equal(own[name], value), name
+    assert own.keys() == before.network.state_dict().keys()
+    assert "cc-by-4.0" in method.licence()
+    assert method.learned_from() == open_encoder(str(tmp_path / "vit")).digest
+    DINOv2(**sizes | {"grid": 4}).save_folder(tmp_path / "other", "mit")
+    with pytest.raises(InputError, match=r"other: 'embeddings\.position_embeddings' is"):
+        ready(AffineInvariant(TINY, vit=str(tmp_path / "other")), Folder(scenes), [0], tmp_path)
+    with pytest.raises(ConfigError, match="vit: swift has none"):
+        ready(AffineInvariant(StudentOptions("swift"), vit=str(tmp_path / "vit")), Folder(scenes), [0], tmp_path)

@@ -51,7 +51,7 @@ def ready(method: BriGeS, scenes, tmp_path) -> dict:
 
 def test_it_starts_from_the_unharmed_model_and_trains_gates_alone(models, scenes, tmp_path):
     torch.manual_seed(0)
-    method = BriGeS(*models, Gates(4), terms=Terms(0.0, 0.0, absolute=1.0))
+    method = BriGeS(*models, Gates(4), terms=Terms(matching=0.0, aligned=False))
     batch = ready(method, scenes, tmp_path)
     plain = method.depth.infer(batch["image"])
     assert torch.equal(method.eval().answer(batch["image"])[:, 0], plain)
@@ -178,11 +178,12 @@ def test_the_whole_chain_by_commands(tmp_path, capsys, monkeypatch):
     fit = ("--fit.size", "[64,96]", "--fit.batch_size", 2, "--fit.workers", 0, "--fit.steps", 2)
     places = ("--data.clips", 2, "--data.frames", 4, "--data.height", 64, "--data.width", 96)
     rooms = (*places, "--data.processes", 1, "--holdout.every", 2, "--holdout.block", 4)
+    encoder = {"width": 32, "blocks": 4, "heads": 2, "grid": 8}
+    small = [word for name, value in encoder.items() for word in (f"--method.encoder.{name}", value)]
     size = ("--method.student.options", '{"width": 32, "blocks": 4, "attention_heads": 2, "grid": 8}')
-    small = ("--method.encoder.width", 16, "--method.encoder.blocks", 2, "--method.encoder.heads", 2)
     steps = {
+        ("briges-room-semantics", "semantics.safetensors"): (*rooms, *small),
         ("briges-room-depth", "depth.safetensors"): (*rooms, *size),
-        ("briges-room-semantics", "semantics.safetensors"): (*places, *small),
         ("briges-room", "gates.safetensors"): rooms,
         ("briges-distil", "student.safetensors"): (*rooms, "--method.student.architecture", "litenet-tiny"),
     }
@@ -190,7 +191,7 @@ def test_the_whole_chain_by_commands(tmp_path, capsys, monkeypatch):
         code, _, err = run(capsys, "train", recipe, "--out", out, *options, *fit)
         assert code == 0, err
     card = checkpoint.read_card("gates.safetensors")
-    assert (card.options["width"], card.options["channels"], card.options["heads"]) == (32, 16, 4)
+    assert (card.options["width"], card.options["channels"], card.options["heads"]) == (32, 32, 4)
     assert card.metrics["frames kept apart"] == 4
     code, _, err = run(capsys, "export", "--model", "gates.safetensors", "--to", "onnx", "--out", "gates.onnx")
     assert code == 2

@@ -16,9 +16,12 @@ from leadline.data.mixed import Mixed
 from leadline.data.samples import Frames
 from leadline.depth import ARBITRARY, Kind
 from leadline.errors import ConfigError, InputError, suggest
+from leadline.foundation.licences import joined
+from leadline.foundation.semantics import open_encoder
+from leadline.losses.gradient import gradient_matching
 from leadline.losses.gradient_field import gradient_field
 from leadline.losses.reduce import image_mean
-from leadline.losses.ssi import least_squares_aligned, ssi_gradient, ssi_l1
+from leadline.losses.ssi import least_squares_aligned
 from leadline.methods.base import Method, StudentOptions
 from leadline.methods.optimiser import Optimiser
 from leadline.networks.depth_anything import DepthAnythingNetwork
@@ -31,17 +34,18 @@ class Terms:
     """Weights of the losses; 0 switches one off. See :data:`V1` and :data:`V2`.
 
     Args:
-        ssi: mean absolute error after alignment by least squares.
+        absolute: mean absolute error.
         matching: gradients of the residual over four scales.
         field: squared magnitude and angle of gradients.
-        absolute: mean absolute error without any alignment, ours. For networks that start from nothing: an answer that
-            has nothing to do with the truth yet is aligned to a constant, and then hardly anything says where to go.
+        aligned: bring the answer to the truth by least squares first. Without it, ours, the answer itself has to go
+            from 0 to 1: for networks that start from nothing, see
+            :func:`leadline.losses.ssi.least_squares_aligned`.
     """
 
-    ssi: float = 1.0
+    absolute: float = 1.0
     matching: float = 2.0
     field: float = 0.0
-    absolute: float = 0.0
+    aligned: bool = True
 
 
 V1, V2 = Terms(0.85, 0.0, 0.001), Terms()
@@ -54,13 +58,16 @@ class AffineInvariant(Method):
 
     The targets are disparity, brought to [0, 1] image by image. Of :class:`Mixed` data each set may have terms of its
     own, as where the truth of one is too coarse for gradients; each image weighs the same. A network that is a Depth
-    Anything is also saved as a folder of transformers: OUT without its suffix.
+    Anything may start from what a ViT has learned before, as the published one does, and is also saved as a folder of
+    transformers: OUT without its suffix.
 
     Args:
         student: which network.
         terms: weights of the losses.
         sets: other weights for single sets of mixed data, by their names.
         optimiser: how the network is optimised.
+        vit: a DINOv2 of the same sizes, as ``leadline.foundation.semantics.open_encoder`` takes it, whose weights the
+            ViT of a Depth Anything starts from.
     """
 
     def __init__(
@@ -69,9 +76,11 @@ class AffineInvariant(Method):
         terms: Terms = V2,
         sets: Mapping[str, Terms] | None = None,
         optimiser: Optimiser = Optimiser(),
+        vit: str | None = None,
     ) -> None:
         super().__init__(student, optimiser)
         self.terms, self.sets = terms, dict(sets or {})
+        self.vit = open_encoder(vit) if vit else None
 
     def prepare(
         self, frames: Images, used: Sequence[int], size: tuple[int, int], folder: Path
@@ -100,6 +109,28 @@ class AffineInvariant(Method):
     def student_kind(self) -> tuple[Kind, str]:
         """Affine-invariant disparity."""
         return AFFINE, ARBITRARY
+
+    def licence(self) -> str:
+        """See :meth:`Method.licence`; the ViT's is among them."""
+        return joined(super().licence(), *([self.vit.licence] if self.vit else []))
+
+    def learned_from(self) -> str:
+        """See :meth:`Method.learned_from`."""
+        return self.vit.digest if self.vit else ""
+
+    def make_student(self, targets: Tensor) -> None:
+        """The student, its ViT as it was learned before.
+
+        Raises:
+            ConfigError: it has no ViT.
+            InputError: it has one of other sizes.
+        """
+        super().make_student(targets)
+        if self.vit:
+            network = self.student.network
+            if not isinstance(network, DepthAnythingNetwork):
+                raise ConfigError(f"vit: {network.architecture} has none; a Depth Anything has")
+            network.start_from(self.vit.network, self.vit.name)
 
     def targets(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1, H, W) true disparity, each image's from 0 to 1, NaN where unknown."""
@@ -130,16 +161,15 @@ class AffineInvariant(Method):
 
     def losses(self, output: Tensor, target: Tensor, mask: Tensor, terms: Terms) -> dict[str, Tensor]:
         """The weighted terms of images of one set, (B, 1, H, W) each."""
+        if terms.aligned:
+            output = least_squares_aligned(output, target, mask)
         losses = {}
-        if terms.ssi:
-            losses["ssi"] = terms.ssi * ssi_l1(output, target, mask)
-        if terms.matching:
-            losses["matching"] = terms.matching * ssi_gradient(output, target, mask)
-        if terms.field:
-            aligned = least_squares_aligned(output, target, mask)
-            losses["field"] = terms.field * gradient_field(aligned, target, mask)
         if terms.absolute:
             losses["absolute"] = terms.absolute * image_mean((output - target).abs(), mask)
+        if terms.matching:
+            losses["matching"] = terms.matching * gradient_matching(output, target, mask)
+        if terms.field:
+            losses["field"] = terms.field * gradient_field(output, target, mask)
         return losses
 
     def save(self, out: Path, card: Card) -> None:

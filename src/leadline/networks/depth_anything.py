@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from leadline.networks.base import DepthNetwork, precisely, resize
 from leadline.networks.bridging import TAPS, nearest_multiple
 from leadline.networks.dinov2 import MEAN, STD, config, save_folder, start
+from leadline.networks.public import load_weights
 
 #: Disparity of an untrained network, about the mean of what goes from 0 to 1.
 MIDDLE = 0.3
@@ -135,6 +136,14 @@ class DepthAnythingNetwork(DepthNetwork):
     def start_at(self, output: float) -> None:
         """Answer about ``output`` at the start."""
         nn.init.constant_(self.network.head.conv3.bias, output)
+
+    def start_from(self, vit: nn.Module, name: str) -> None:
+        """Take over the weights of a DINOv2 of transformers, which has this name.
+
+        Raises:
+            InputError: it is of other sizes.
+        """
+        load_weights(self.network.backbone, vit.state_dict(), name, f"the ViT of {self.architecture}")
 
     def save_folder(self, folder: Path, size: tuple[int, int], licence: str) -> None:
         """Write it as transformers has it, for images seen at about ``size`` (height, width).
