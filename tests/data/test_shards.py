@@ -16,7 +16,8 @@ from leadline.camera import Pinhole
 from leadline.data.dataset import DataSet, open_dataset
 from leadline.data.folder import Folder
 from leadline.data.lists import FrameId
-from leadline.data.shards import Shards, pack
+from leadline.data.packing import pack
+from leadline.data.shards import Shards
 from leadline.depth import DepthMap, Kind
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame

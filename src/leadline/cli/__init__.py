@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "how fast models are, and what they need, side by side",
     "data": "check, show and pack data sets",
     "export": "write a model for another runtime, checked against torch",
+    "label": "a teacher's depth for shards of images, by one process or by a cluster",
     "serve": "a service over HTTP and a page for the browser",
     "synth": "render a world with exact truth",
     "demo": "the whole job, on a world that is rendered and on photographs, with a page that shows it",

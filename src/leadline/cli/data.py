@@ -110,7 +110,7 @@ def pack(
         1 where a frame could not be read, else 0.
     """
     from leadline.data.dataset import open_dataset
-    from leadline.data.shards import pack as write
+    from leadline.data.packing import pack as write
 
     failures: list[str] = []
     data = open_dataset(name, path, split=split, truth=truth)

@@ -1,31 +1,14 @@
-"""Data sets as tar files that read fast from disks and networks: WebDataset shards (github.com/webdataset/webdataset).
-
-A folder of shards holds ``000000.tar``, ``000001.tar``, ...; beside each a table, ``000000.json``, of what is where in
-it; and ``index.json``, which says what they are. A sample of a shard is, under one key:
-
-- ``image.jpg`` or ``image.png``: the bytes of the original file, where that is what the data set gives; else PNG.
-- ``depth.npz`` or ``depth.png``: see :meth:`leadline.depth.DepthMap.save`; kind, unit and camera are in it.
-- ``mask.png``, ``reflective.png``: white where it holds.
-- ``json``: ``sequence``, ``number`` and ``camera_name`` of the frame, ``camera``, ``pose`` (camera-to-world), ``time``,
-  ``name``, ``of`` (the sequence the frame itself names) and ``licence``.
-
-Where the data set has no such thing the file, or the key, is missing.
-"""
+"""Data sets that were packed as WebDataset shards, see :mod:`leadline.data.packing`."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import re
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,201 +18,17 @@ from leadline.camera import Camera
 from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import open_mask
 from leadline.data.lists import FrameId, digest
+from leadline.data.packing import VERSION
 from leadline.depth import DepthMap
-from leadline.errors import ConfigError, InputError, LeadlineError
+from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
-from leadline.io.atomic import write_json, writing
-from leadline.io.images import image_size, read_image, write_image
-from leadline.io.rasters import write_raster
+from leadline.io.images import image_size
 from leadline.io.reading import read_json
-
-#: Of the tables; another one is not read.
-VERSION = 1
-#: Files whose bytes are kept as they are.
-ORDINARY = {".jpg": "image.jpg", ".jpeg": "image.jpg", ".png": "image.png"}
-DEPTHS = ("npz", "png")
-
-
-def pack(
-    data: DataSet,
-    out: str | os.PathLike[str],
-    per_shard: int = 1000,
-    depth: str = "npz",
-    threads: int = 4,
-    report: Callable[[FrameId, LeadlineError], None] | None = None,
-) -> list[Path]:
-    """Write the frames of a data set's split, in their order, as shards. The same frames give the same bytes.
-
-    A frame that cannot be read is left out and reported, and the rest goes on. Packing that was broken off goes on
-    where it was: shards that are whole, as their tables say, are not made again, unless frames of them were left out.
-    Whether files of the data set changed since is not looked at.
-
-    Args:
-        data: the frames.
-        out: folder of the shards; it may hold no other's.
-        per_shard: frames in each.
-        depth: ``npz`` is exact; ``png`` has 16 bits up to the largest value, smaller.
-        threads: shards that are written at a time.
-        report: gets each frame left out and why; it may be called by several threads.
-
-    Returns:
-        The shards.
-
-    Raises:
-        ConfigError: an option is impossible.
-        InputError: the folder holds other shards, cannot be written to, or no frame can be read.
-    """
-    if per_shard < 1 or threads < 1 or depth not in DEPTHS:
-        raise ConfigError(
-            f"shards: per_shard {per_shard} and threads {threads} are to be at least 1, depth '{depth}' one of "
-            f"{', '.join(DEPTHS)}"
-        )
-    out = Path(out)
-    about = {"data": data.name, "split": data.split, "truth": data.truth}
-    keys = _keys(data.ids)
-    slices = [slice(start, start + per_shard) for start in range(0, len(data), per_shard)]
-    jobs = [
-        _Job(data, out / f"{number:06d}.tar", keys[part], data.ids[part], depth, about, report)
-        for number, part in enumerate(slices)
-    ]
-    _check_free(out, about, {job.path for job in jobs})
-    # It would be wrong from now on until all shards are there.
-    (out / "index.json").unlink(missing_ok=True)
-    with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(_Job.table, jobs))
-    failed = [frame for table in tables for frame in table["failed"]]
-    if len(failed) == len(data):
-        raise InputError(f"{out}: no frame could be packed, the first: {failed[0]['error']}")
-    shards = [
-        {"file": job.path.name, "sha256": table["sha256"], "bytes": table["bytes"], "frames": len(table["samples"])}
-        for job, table in zip(jobs, tables, strict=True)
-    ]
-    index = about | {
-        "version": VERSION, "source": data.source, "licence": data.licence, "digest": data.digest,
-        "frames": len(data) - len(failed), "failed": failed, "shards": shards,
-    }  # fmt: skip
-    write_json(out / "index.json", index, indent=1)
-    return [job.path for job in jobs]
-
-
-def _keys(ids: Sequence[FrameId]) -> list[str]:
-    """Names of the samples: no dots, with which suffixes begin, and no slashes, which would be folders."""
-    seen: set[str] = set()
-    keys = []
-    for place, id in enumerate(ids):
-        key = re.sub(r"[^A-Za-z0-9_-]+", "-", str(id))
-        key = f"{key}-{place:08d}" if key in seen else key
-        seen.add(key)
-        keys.append(key)
-    return keys
-
-
-def _check_free(out: Path, about: Mapping[str, str], wanted: set[Path]) -> None:
-    for path in sorted(out.glob("*.tar")):
-        table = path.with_suffix(".json")
-        there = read_json(table).get("about", {}) if table.is_file() else about
-        if path not in wanted or any(there.get(key) != about[key] for key in ("data", "split")):
-            raise InputError(f"{path}: is a shard of another packing; delete it, or give another folder")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One shard to be written."""
-
-    data: DataSet
-    path: Path
-    keys: Sequence[str]
-    ids: Sequence[FrameId]
-    depth: str
-    about: Mapping[str, str]
-    report: Callable[[FrameId, LeadlineError], None] | None
-
-    def table(self) -> dict[str, Any]:
-        """Write the shard and its table, unless they are there."""
-        mask = self.data.mask
-        about = dict(self.about) | {
-            "version": VERSION, "depth": self.depth, "highlights": self.data.drop_highlights,
-            "frames": _hash("\n".join(f"{id} {self.data.image(id).name}" for id in self.ids).encode()),
-            "mask": None if mask is None else _hash(np.packbits(mask).tobytes()),
-        }  # fmt: skip
-        file = self.path.with_suffix(".json")
-        if file.is_file() and self.path.is_file():
-            table: dict[str, Any] = read_json(file)
-            if table.get("about") == about and not table["failed"] and table["sha256"] == _sha256(self.path):
-                return table
-        with writing(self.path) as temporary:
-            table = {"about": about} | self._written(temporary)
-            table |= {"bytes": temporary.stat().st_size, "sha256": _sha256(temporary)}
-        write_json(file, table, indent=None)
-        return table
-
-    def _written(self, path: Path) -> dict[str, Any]:
-        samples, failed = [], []
-        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-            for key, id in zip(self.keys, self.ids, strict=True):
-                try:
-                    files = _files(self.data, id, self.depth)
-                except LeadlineError as error:
-                    failed.append({"frame": str(id), "error": str(error)})
-                    if self.report:
-                        self.report(id, error)
-                    continue
-                places = {name: _add(tar, f"{key}.{name}", content) for name, content in files.items()}
-                samples.append([key, id.sequence, id.number, id.camera, places])
-        return {"samples": samples, "failed": failed}
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> tuple[int, int]:
-    """Append a file that says nothing of when and where it was written; where its bytes begin, and how many."""
-    header = tarfile.TarInfo(name)
-    header.size = len(content)
-    tar.addfile(header, io.BytesIO(content))
-    blocks = -(-len(content) // tarfile.BLOCKSIZE)
-    return tar.offset - blocks * tarfile.BLOCKSIZE, len(content)
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _files(data: DataSet, id: FrameId, depth: str) -> dict[str, bytes]:
-    """The files of a sample."""
-    frame = data.load(id)
-    files = {}
-    with tempfile.TemporaryDirectory() as folder:
-
-        def bytes_of(name: str, write: Callable[[Path], None]) -> None:
-            write(Path(folder) / name)
-            files[name] = (Path(folder) / name).read_bytes()
-
-        path = data.image(id)
-        kept = ORDINARY.get(path.suffix.lower()) if path.is_file() else None
-        # A data set may make its image from a part of the file, or from more than one.
-        if kept and np.array_equal(read_image(path), np.rint(frame.image * 255)):
-            files[kept] = path.read_bytes()
-        else:
-            bytes_of("image.png", partial(write_image, image=frame.image))
-        if frame.depth is not None:
-            bytes_of(f"depth.{depth}", frame.depth.save)
-        for name, flags in (("mask", frame.mask), ("reflective", frame.reflective)):
-            if flags is not None:
-                bytes_of(f"{name}.png", partial(write_raster, values=flags * np.uint8(255)))
-    note = {
-        "sequence": id.sequence, "number": id.number, "camera_name": id.camera,
-        "of": frame.sequence, "name": frame.name, "time": frame.time, "licence": data.licence,
-        "pose": None if frame.pose is None else frame.pose.tolist(),
-        "camera": None if frame.camera is None else frame.camera.to_dict(),
-    }  # fmt: skip
-    return files | {"json": json.dumps({key: value for key, value in note.items() if value is not None}).encode()}
 
 
 class Shards(DataSet):
-    """What :func:`pack` wrote, as the data set it was made from: any frame can be read, none is unpacked before.
+    """What :func:`leadline.data.packing.pack` wrote, as the data set it was made from: any frame can be read, none is
+    unpacked before.
 
     Normals, semantics, flow and the parts of an image are not packed.
 
