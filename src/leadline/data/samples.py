@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from leadline.camera import Camera
 from leadline.data.augmentation import Augmentation
 from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize
+from leadline.errors import InputError
 from leadline.frame import Clip, Frame
 
 #: Places whose frames are mixed, where frames come place by place.
@@ -134,7 +137,9 @@ class Draws(Sampler[list[tuple[int, int]]]):
     """Batches of (draw, index) for a run of so many steps, a pure function of seed and step.
 
     Each pass over the frames is a new permutation. A resumed run starts at ``start`` and sees exactly what it would
-    have seen. Of several processes each takes its part of every step.
+    have seen. Of several processes each takes its part of every step: the frames of all their batches are those that
+    one process with as large a batch would see. Where frames come place by place, those of a step stand place by place
+    too, so that a process, and the machine it runs on, reads few of the places.
 
     Args:
         count: how many frames there are.
@@ -158,24 +163,25 @@ class Draws(Sampler[list[tuple[int, int]]]):
         return self.steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, order = -1, np.empty(0, int)
+        epoch, order, turns = -1, np.empty(0, int), np.empty(0, int)
         world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
         for step in range(self.start, self.steps):
             batch = []
-            first = (step * world + rank) * self.batch
-            for draw in range(first, first + self.batch):
+            for draw in range(step * world * self.batch, (step + 1) * world * self.batch):
                 if draw // self.count != epoch:
                     epoch = draw // self.count
-                    order = self._order(np.random.default_rng([self.seed, 1, epoch]))
-                batch.append((draw, int(order[draw % self.count])))
-            yield batch
+                    order, turns = self._order(np.random.default_rng([self.seed, 1, epoch]))
+                index = int(order[draw % self.count])
+                batch.append((draw, index, turns[index]))
+            batch.sort(key=lambda each: each[2])
+            yield [(draw, index) for draw, index, _ in batch[rank * self.batch : (rank + 1) * self.batch]]
 
-    def _order(self, rng: np.random.Generator) -> np.ndarray:
-        """(count,) the frames of one pass."""
+    def _order(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(count,) the frames of one pass, and of each frame when its place has its turn."""
         if self.places is None:
-            return rng.permutation(self.count)
-        turn = rng.permutation(self.places.max() + 1)[self.places] // MIXED
-        return np.lexsort([rng.permutation(self.count), turn])
+            return rng.permutation(self.count), np.zeros(self.count, int)
+        turns = rng.permutation(self.places.max() + 1)[self.places]
+        return np.lexsort([rng.permutation(self.count), turns // MIXED]), turns
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -191,14 +197,52 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
+class Readable(Dataset[Any]):
+    """Samples of frames some of which may turn out to be damaged when they are read: those are told and left out of
+    their batch, so that one file does not end a run of days."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any] | InputError:
+        try:
+            return self.samples[key]
+        except InputError as error:
+            return error
+
+    def batch(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        """Those of them that can be read; see :meth:`collate`."""
+        return self.collate([self[key] for key in keys])
+
+    def collate(self, items: Sequence[dict[str, Any] | InputError]) -> dict[str, Any]:
+        """A batch of what could be read.
+
+        Raises:
+            InputError: nothing could.
+        """
+        errors = [item for item in items if isinstance(item, InputError)]
+        if len(errors) == len(items):
+            raise InputError(f"none of the {len(items)} images of a step can be read, the first: {errors[0]}")
+        for error in errors:
+            _tell(f"left out: {error}")
+        return self.samples.collate([item for item in items if not isinstance(item, InputError)])
+
+
+@cache
+def _tell(what: str) -> None:
+    """Once in each process."""
+    print(what, file=sys.stderr)
+
+
 def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[dict[str, Any]]:
-    """Batches for training, in the order of ``draws``."""
+    """Batches for training, in the order of ``draws``; frames that cannot be read are left out of theirs."""
+    readable = Readable(samples)
     return DataLoader(
-        samples,
+        readable,
         batch_sampler=draws,
         num_workers=workers,
         multiprocessing_context=getattr(samples.frames, "start_method", None) if workers else None,
-        collate_fn=samples.collate,
+        collate_fn=readable.collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
@@ -206,10 +250,11 @@ def training_loader(samples: Samples, draws: Draws, workers: int) -> DataLoader[
 
 
 def judging_loader(samples: Samples, indices: Sequence[int], batch: int) -> DataLoader[dict[str, Any]]:
-    """Each of ``indices`` once, in order."""
+    """Each of ``indices`` once, in order; frames that cannot be read are left out."""
     keys = [(0, index) for index in indices]
     batches = [keys[start : start + batch] for start in range(0, len(keys), batch)]
-    return DataLoader(samples, batch_sampler=batches, collate_fn=samples.collate)
+    readable = Readable(samples)
+    return DataLoader(readable, batch_sampler=batches, collate_fn=readable.collate)
 
 
 def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:

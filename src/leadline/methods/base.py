@@ -210,7 +210,8 @@ class Method(lightning.LightningModule, ABC):
         parts = self.parts(batch)
         total = torch.stack(list(parts.values())).sum()
         self.log_dict({f"loss/{name}": part.detach() for name, part in parts.items()})
-        self.log("loss/total", total.detach())
+        # Of several processes the mean; the parts may differ between them, as those of mixed data do.
+        self.log("loss/total", total.detach(), sync_dist=True)
         return total
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:

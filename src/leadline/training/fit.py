@@ -18,6 +18,7 @@ from torch import Tensor
 from leadline.data.samples import Draws, Samples, judging_loader, training_loader
 from leadline.errors import InputError
 from leadline.methods.base import Method
+from leadline.training.guard import Guard, explained
 from leadline.training.options import FitOptions
 from leadline.training.pictures import Pictures
 from leadline.training.progress import Progress
@@ -65,7 +66,8 @@ def fit(
         return
     method.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     workers = options.workers if options.workers >= 0 else loading_workers(options.torch_device())
-    draws = Draws(len(train), options.batch_size, options.steps, options.seed, start, places)
+    batches = options.accumulate
+    draws = Draws(len(train), options.batch_size, options.steps * batches, options.seed, start * batches, places)
     samples = samples.subset(train)
     every = options.judge_every or max(50, options.steps // 10)
     shown = kept[:: max(1, len(kept) // 64)] or train[:8]
@@ -77,7 +79,8 @@ def fit(
             every_n_train_steps=options.save_every or max(25, options.steps // 20),
             enable_version_counter=False,
         ),
-        Progress(options.batch_size),
+        Guard(getattr(samples.frames, "paths", None)),
+        Progress(options.batch_size * options.accumulate),
         Pictures(judged, shown[:: max(1, len(shown) // 4)][:4]),
     ]
     if options.average:
@@ -88,6 +91,7 @@ def fit(
         trainer = lightning.Trainer(
             accelerator=options.device,
             devices=options.devices,
+            num_nodes=options.nodes,
             strategy=_strategy(method, options),
             precision=precision,
             max_steps=options.steps,
@@ -95,6 +99,7 @@ def fit(
             val_check_interval=min(every, options.steps),
             check_val_every_n_epoch=None,
             gradient_clip_val=method.optimiser.clip,
+            accumulate_grad_batches=options.accumulate,
             callbacks=callbacks,
             # A name of its own for each start: the CSV logger deletes what it finds under its own.
             logger=[
@@ -107,13 +112,14 @@ def fit(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # Draws does that
         )
-        trainer.fit(
-            method,
-            training_loader(samples, draws, workers),
-            judging_loader(judged, shown, options.batch_size),
-            ckpt_path=last if start else None,
-            weights_only=True,
-        )
+        with explained(options):
+            trainer.fit(
+                method,
+                training_loader(samples, draws, workers),
+                judging_loader(judged, shown, options.batch_size),
+                ckpt_path=last if start else None,
+                weights_only=True,
+            )
         trainer.save_checkpoint(last)
 
 
@@ -144,13 +150,18 @@ class Reseed(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed."""
-        torch.manual_seed((self.seed * 1_000_003 + trainer.global_step) * trainer.world_size + trainer.global_rank)
+        batches = trainer.accumulate_grad_batches
+        number = trainer.global_step * batches + batch_idx % batches
+        torch.manual_seed((self.seed * 1_000_003 + number) * trainer.world_size + trainer.global_rank)
 
 
 def _strategy(method: Method, options: FitOptions) -> str:
     """Lightning's name of how several processes work together; one that does not mind if some parameters rest, where
     the method lets them."""
-    several = options.devices not in (1, "1") and (options.devices != "auto" or torch.cuda.device_count() > 1)
+    if options.strategy != "auto":
+        return options.strategy
+    more = options.devices not in (1, "1") and (options.devices != "auto" or torch.cuda.device_count() > 1)
+    several = more or options.nodes > 1
     return "ddp_find_unused_parameters_true" if several and method.rests else "auto"
 
 

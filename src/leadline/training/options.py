@@ -15,12 +15,16 @@ class FitOptions:
     Args:
         steps: optimiser steps; or give ``minutes``.
         minutes: time for everything (labels, training, report); as many steps are made as fit in.
-        batch_size: images a step and device.
+        batch_size: images of a batch, on each device.
+        accumulate: batches whose gradients are added up for one step.
         size: height and width trained at, multiples of 32; by default shaped like the images, about 256x320 pixels.
         seed: of everything random.
         workers: processes that load data; -1 chooses by the machine.
         device: ``auto``, ``cpu``, ``cuda`` or another of Lightning's accelerators.
         devices: how many of them; ``auto`` takes all there are.
+        nodes: machines that have so many each, started by SLURM or torchrun.
+        strategy: how several devices work together, one of Lightning's names: ``auto`` is DDP; ``fsdp`` divides what
+            is trained among them, where one cannot hold it.
         precision: ``auto`` is bf16 or fp16 mixed precision where the device has it, else float32.
         average: keep an exponential moving average of the weights, and save that.
         judge_every: steps between two looks at the frames kept apart; 0 makes ten looks a run.
@@ -30,11 +34,14 @@ class FitOptions:
     steps: int = 0
     minutes: float = 0
     batch_size: int = 8
+    accumulate: int = 1
     size: tuple[int, int] | None = None
     seed: int = 0
     workers: int = -1
     device: str = "auto"
     devices: int | str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
     precision: str = "auto"
     average: bool = True
     judge_every: int = 0
@@ -43,8 +50,9 @@ class FitOptions:
     def __post_init__(self) -> None:
         if bool(self.steps) == bool(self.minutes) or self.steps < 0 or self.minutes < 0:
             raise ConfigError("give a budget: either --steps N or --minutes M, one of the two, above 0")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size: must be at least 1, not {self.batch_size}")
+        for name in ("batch_size", "accumulate", "nodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: must be at least 1, not {getattr(self, name)}")
 
     def torch_device(self) -> str:
         """The torch device this process computes on."""
@@ -57,4 +65,5 @@ class FitOptions:
     def settings(self) -> dict[str, Any]:
         """What of it makes the result: not where and by how many processes it was computed."""
         every = asdict(self)
-        return {key: every[key] for key in ("steps", "minutes", "batch_size", "size", "seed", "average")}
+        known = {key: every[key] for key in ("steps", "minutes", "batch_size", "size", "seed", "average")}
+        return known | ({"accumulate": self.accumulate} if self.accumulate > 1 else {})

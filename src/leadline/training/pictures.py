@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from leadline.data.samples import Samples, to_device
+from leadline.data.samples import Readable, Samples, to_device
 from leadline.methods.base import Method
 from leadline.view import colourise, robust_range
 
@@ -44,7 +44,7 @@ class Pictures(Callback):
 @torch.no_grad()
 def draw(method: Method, samples: Samples, indices: list[int]) -> np.ndarray:
     """(H, W, 3) uint8: a row for each frame, with image, target and answer; target and answer in their own ranges."""
-    batch = to_device(samples.collate([samples[0, index] for index in indices]), method.device)
+    batch = to_device(Readable(samples).batch([(0, index) for index in indices]), method.device)
     targets = method.targets(batch)[:, 0].float().cpu().numpy()
     training = method.training
     answers = method.eval().answer(batch["image"])[:, 0].cpu().numpy()

@@ -21,7 +21,7 @@ from leadline.checkpoint import Card
 from leadline.data.augmentation import Augmentation
 from leadline.data.dataset import DataSet
 from leadline.data.images import Images
-from leadline.data.samples import Samples, to_device
+from leadline.data.samples import Readable, Samples, to_device
 from leadline.data.split import Holdout
 from leadline.errors import ConfigError, InputError
 from leadline.io.atomic import writing
@@ -237,7 +237,7 @@ def _known(method: Method, samples: Samples, kept: list[int]) -> bool:
 
 def _targets(method: Method, samples: Samples, indices: list[int]) -> Tensor:
     """(N,) known targets of a few frames, always the same."""
-    batch = samples.collate([samples[0, index] for index in indices[:: max(1, len(indices) // 16)][:16]])
+    batch = Readable(samples).batch([(0, index) for index in indices[:: max(1, len(indices) // 16)][:16]])
     targets = method.targets(batch)
     return targets[torch.isfinite(targets) & batch["mask"]]
 
@@ -262,11 +262,11 @@ def seconds_per_step(
     trial = copy.deepcopy(method).train().to(device)
     trial.student.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(trial.parameters())
-    durations = []
+    durations, readable = [], Readable(samples)
     for start in range(rounds):
         began = time.monotonic()
         keys = [(draw, train[draw % len(train)]) for draw in range(start * batch, (start + 1) * batch)]
-        step = to_device(samples.collate([samples[key] for key in keys]), trial.device)
+        step = to_device(readable.batch(keys), trial.device)
         optimiser.zero_grad()
         torch.stack(list(trial.parts(step).values())).sum().backward()
         optimiser.step()
