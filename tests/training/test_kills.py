@@ -1,0 +1,75 @@
+"""A run that is killed, again and again, at any moment."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import random
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from leadline import checkpoint
+from leadline.cli import main
+
+KILLS = 20
+FIT = (
+    "--fit.steps", "50", "--fit.batch_size", "2", "--fit.size", "[64, 64]", "--fit.workers", "0",
+    "--fit.device", "cpu", "--fit.save_every", "1", "--fit.judge_every", "20", "--holdout.every", "6",
+    "--holdout.block", "1",
+    "--method.student.architecture", "litenet-tiny", "--method.student.pretrained", "false",
+)  # fmt: skip
+
+
+def work(images: str, out: str) -> None:
+    torch.set_num_threads(1)
+    assert main(["train", "supervised-folder", "--data.root", images, "--out", out, *FIT]) == 0
+
+
+def started(images: Path, out: Path) -> multiprocessing.process.BaseProcess:
+    # From a process that has imported everything: most of the time of a new one would be imports.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["leadline.cli.train", "leadline.training.run", "leadline.methods.supervised"])
+    process = context.Process(target=work, args=(str(images), str(out)))
+    process.start()
+    return process
+
+
+def finished(images: Path, out: Path) -> dict[str, torch.Tensor]:
+    """The weights of a run that is let go on to its end."""
+    run = started(images, out)
+    run.join()
+    assert run.exitcode == 0
+    return checkpoint.load(out)[0]
+
+
+def test_whatever_is_killed_goes_on_to_the_very_same_weights(scenes, tmp_path):
+    expected = finished(scenes, tmp_path / "warm.safetensors")
+    began = time.monotonic()
+    assert_equal(expected, finished(scenes, tmp_path / "whole.safetensors"))
+    took = time.monotonic() - began
+    outs = (tmp_path / f"killed-{number}.safetensors" for number in itertools.count())
+    moments, kills, out = random.Random(0), 0, next(outs)
+    while kills < KILLS:
+        run = started(scenes, out)
+        run.join(moments.uniform(0.2, 1) * took)
+        if run.exitcode is None:
+            run.kill()
+            run.join()
+            assert run.exitcode == -signal.SIGKILL
+            kills += 1
+        elif run.exitcode == 0:  # the next kills hit another run
+            assert_equal(expected, checkpoint.load(out)[0])
+            out = next(outs)
+        else:
+            raise AssertionError(f"a run that was started again ended with {run.exitcode}")
+    assert_equal(expected, finished(scenes, out))
+    left = {path.name for path in out.with_suffix(".run").rglob("*") if path.is_file()}
+    print(left)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
