@@ -155,6 +155,9 @@ def test_what_cannot_be_done_is_said(packed, student_file, tmp_path, capsys):
     pack(Shards(packed), tmp_path / "other", per_shard=3)
     with pytest.raises(InputError, match=r"000000\.tar: is a shard of another packing"):
         list(label(Labelling(packed, tmp_path / "other", teacher)))
+    next(label(Labelling(packed, tmp_path / "exact", Teacher(str(student_file), depth="npz"))))
+    with pytest.raises(InputError, match=r"000000\.tar: is a shard of another packing"):
+        list(label(Labelling(packed, tmp_path / "exact", teacher)))
     code, _, err = run(capsys, "label", "--teacher", student_file, "--data", packed, "--out", packed)
     assert (code, err.count("\n")) == (2, 1)
 

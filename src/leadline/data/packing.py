@@ -102,8 +102,16 @@ def pack(
     return [job.path for job in jobs]
 
 
-def check_free(out: Path, about: Mapping[str, str], wanted: set[Path]) -> None:
+def check_free(
+    out: Path, about: Mapping[str, Any], wanted: set[Path], alike: Sequence[str] = ("data", "split")
+) -> None:
     """See that a folder holds no shards but those that are to be in it.
+
+    Args:
+        out: the folder.
+        about: what a shard is made of.
+        wanted: the shards that are to be in it.
+        alike: what of ``about`` is the same in all of them.
 
     Raises:
         InputError: it does.
@@ -111,7 +119,7 @@ def check_free(out: Path, about: Mapping[str, str], wanted: set[Path]) -> None:
     for path in sorted(out.glob("*.tar")):
         table = path.with_suffix(".json")
         there = read_json(table).get("about", {}) if table.is_file() else about
-        if path not in wanted or any(there.get(key) != about[key] for key in ("data", "split")):
+        if path not in wanted or any(there.get(key) != about[key] for key in alike):
             raise InputError(f"{path}: is a shard of another packing; delete it, or give another folder")
 
 

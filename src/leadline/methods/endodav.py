@@ -134,8 +134,6 @@ class EndoDAV(VideoMethod):
         InputError: the network cannot be opened, or sees no clips.
     """
 
-    rests = True
-
     def __init__(
         self,
         network: str,

@@ -58,6 +58,8 @@ class VideoMethod(Method):
                 "student.depth_range: video does not tell; say nearest and farthest depth, such as [0.1, 150]"
             )
         self.base = SelfSupervision(base) if base is not None else None
+        # A student's outputs coarser than the scales compared, and in phases other parts, have no gradient.
+        self.rests = base is not None
         self.base_lr = base_lr
         self.fov = fov
         self.unit = unit

@@ -292,7 +292,8 @@ def label(job: Labelling, workers: int = 0, address: str | None = None) -> Itera
     # On a cluster the machine that asks may have no GPU; it only has to know who the teacher is.
     model = (replace(job.teacher, device="cpu") if workers else job.teacher).open().model
     about = job.about(model)
-    check_free(job.out, about[0], {job.out / shard.name for shard in job.shards})
+    wanted = {job.out / shard.name for shard in job.shards}
+    check_free(job.out, about[0], wanted, ("data", "split", "teacher", "depth"))
     there = job.tables(about)
     missing = [number for number, shard in enumerate(job.shards) if job.out / shard.name not in there]
     (job.out / "index.json").unlink(missing_ok=True)
