@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import random
 import signal
@@ -11,21 +12,10 @@ from pathlib import Path
 
 import torch
 
+from common.killed import work
 from leadline import checkpoint
-from leadline.cli import main
 
 KILLS = 20
-FIT = (
-    "--fit.steps", "50", "--fit.batch_size", "2", "--fit.size", "[64, 64]", "--fit.workers", "0",
-    "--fit.device", "cpu", "--fit.save_every", "1", "--fit.judge_every", "20", "--holdout.every", "6",
-    "--holdout.block", "1",
-    "--method.student.architecture", "litenet-tiny", "--method.student.pretrained", "false",
-)  # fmt: skip
-
-
-def work(images: str, out: str) -> None:
-    torch.set_num_threads(1)
-    assert main(["train", "supervised-folder", "--data.root", images, "--out", out, *FIT]) == 0
 
 
 def started(images: Path, out: Path) -> multiprocessing.process.BaseProcess:
@@ -66,8 +56,9 @@ def test_whatever_is_killed_goes_on_to_the_very_same_weights(scenes, tmp_path):
         else:
             raise AssertionError(f"a run that was started again ended with {run.exitcode}")
     assert_equal(expected, finished(scenes, out))
-    left = {path.name for path in out.with_suffix(".run").rglob("*") if path.is_file()}
-    print(left)
+    for folder in tmp_path.glob("*.run"):
+        assert json.loads((folder / "run.json").read_text())["finished"]
+        assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 50
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:

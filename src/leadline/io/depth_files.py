@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -225,6 +226,12 @@ def _read_picture(file: Path) -> _Raw:
     return (offset + step * codes.astype(np.float64)).astype(np.float32), codes > 0, meta
 
 
+#: What numpy, zipfile and zlib raise at damaged archives, and at those that say they are larger than memory.
+UNREADABLE = (
+    ValueError, TypeError, OSError, EOFError, BadZipFile, zlib.error, NotImplementedError, MemoryError,
+)  # fmt: skip
+
+
 def _read_npz(file: Path) -> _Raw:
     try:
         # Opened here, since np.load leaves the file open when it is damaged.
@@ -235,7 +242,16 @@ def _read_npz(file: Path) -> _Raw:
             valid = archive["valid"].astype(np.bool_) if "valid" in archive else None
             meta = _checked(json.loads(str(archive["meta"]))) if "meta" in archive else None
             return archive[names[0]], valid, meta
-    except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        EOFError,
+        BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        MemoryError,
+    ) as error:
         raise InputError(f"{file}: not a readable .npz file of plain arrays ({error})") from None
 
 
@@ -243,7 +259,7 @@ def _read_npy(file: Path) -> _Raw:
     try:
         with file.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, MemoryError) as error:
         raise InputError(f"{file}: not a readable .npy file of a plain array ({error})") from None
     if not isinstance(loaded, np.ndarray):
         raise InputError(f"{file}: an .npz archive under the name of an .npy file")
