@@ -15,7 +15,7 @@ import torch
 from common.killed import work
 from leadline import checkpoint
 
-KILLS = 20
+KILLS = 8
 
 
 def started(images: Path, out: Path) -> multiprocessing.process.BaseProcess:
