@@ -49,14 +49,25 @@ BASE = replace(MONODEPTH2, pose="known", scales=2, automask=False)
 RIG = StudentOptions("swift-bins", pretrained=False, depth_range=(0.5, 80.0), options={"bins": 16, "width": 32})
 SMALL = {"width": 16, "blocks": 4, "attention_heads": 2, "grid": 8, "channels": [4, 8, 8, 8], "fused": 8}
 
+PLACE = {"frames": 6, "height": 72, "width": 108, "processes": 1}
+
 Made = tuple[Method, Images]
+
+
+def room(folder: Path) -> Rendered:
+    """Video with classes; rendered where it is not there yet."""
+    return Rendered("room", clips=2, seed=3, rate=3, root=folder / "room", poses=True, classes=True, **PLACE)
+
+
+def tract(folder: Path) -> Rendered:
+    """Video of an endoscope; likewise."""
+    return Rendered("tract", clips=2, seed=3, rate=8, root=folder / "tract", poses=True, **PLACE)
 
 
 def write_data(folder: Path) -> None:
     """What the methods learn from."""
-    place = {"frames": 6, "height": 72, "width": 108, "processes": 1}
-    Rendered("room", clips=2, seed=3, rate=3, root=folder / "room", poses=True, classes=True, **place)
-    Rendered("tract", clips=2, seed=3, rate=8, root=folder / "tract", poses=True, **place)
+    room(folder)
+    tract(folder)
     ramp = np.linspace(1, 5, SIZE[1], dtype=np.float32) * np.ones(SIZE, np.float32)
     for number in range(8):
         noise = np.random.default_rng(number).random((*SIZE, 3), np.float32)
@@ -79,14 +90,7 @@ def write_data(folder: Path) -> None:
 def methods(folder: Path) -> dict[str, Callable[[], Made]]:
     """By name, what makes one of them anew. Losses that draw pairs of pixels at random are left out: of several
     processes each draws its own."""
-    place = {"frames": 6, "height": 72, "width": 108, "processes": 1}
     disparity = DepthFormat("affine-invariant-disparity", "arbitrary")
-
-    def room() -> Rendered:
-        return Rendered("room", clips=2, seed=3, rate=3, root=folder / "room", poses=True, classes=True, **place)
-
-    def tract() -> Rendered:
-        return Rendered("tract", clips=2, seed=3, rate=8, root=folder / "tract", poses=True, **place)
 
     def known() -> Folder:
         return Folder(folder / "disparity", depth=disparity)
@@ -95,12 +99,12 @@ def methods(folder: Path) -> dict[str, Callable[[], Made]]:
     return {
         "supervised": lambda: (Supervised(TINY), known()),
         "affine": lambda: (AffineInvariant(StudentOptions("depth-anything-tiny", options=SMALL)), known()),
-        "segmentation": lambda: (Segmentation(Encoder(16, 2, 2, grid=4)), room()),
+        "segmentation": lambda: (Segmentation(Encoder(16, 2, 2, grid=4)), room(folder)),
         "litenet": lambda: (LiteNet(teacher, TINY, Trinity(ranking=0.0)), known()),
-        "litenet on video": lambda: (LiteNet(None, VIDEO, base=BASE), tract()),
-        "vfm": lambda: (VFMTeacher(VIDEO, BASE), tract()),
-        "endodav": lambda: (EndoDAV(str(folder / "video.safetensors"), length=2, base=BASE), tract()),
-        "intrinsic": lambda: (Intrinsic(VIDEO, replace(KNOWN, scales=2, automask=False)), room()),
+        "litenet on video": lambda: (LiteNet(None, VIDEO, base=BASE), tract(folder)),
+        "vfm": lambda: (VFMTeacher(VIDEO, BASE), tract(folder)),
+        "endodav": lambda: (EndoDAV(str(folder / "video.safetensors"), length=2, base=BASE), tract(folder)),
+        "intrinsic": lambda: (Intrinsic(VIDEO, replace(KNOWN, scales=2, automask=False)), room(folder)),
         "surround": lambda: (Surround(None, RIG, Distillation(0, 0, 0)), Ddad(folder / "ddad", split="all")),
         "briges": lambda: (BriGeS(str(folder / "depth"), str(folder / "semantics"), Gates(4)), known()),
     }
@@ -121,6 +125,11 @@ def learned(made: Made, out: Path, batch: int, **options: object) -> list[float]
     method.on_train_batch_start = lambda batch, batch_idx: steady(method)
     budget = FitOptions(STEPS, batch_size=batch, size=SIZE, workers=0, device="cpu", average=False, **options)
     run(method, frames, budget, out, {}, Holdout(0), Augmentation(crop=0.9, jitter=0.2))
+    return losses(out)
+
+
+def losses(out: Path) -> list[float]:
+    """The loss of each step of the run that made a checkpoint."""
     with (out.with_suffix(".run") / "logs" / "from-step-0" / "metrics.csv").open() as file:
         return [float(row["loss/total"]) for row in csv.DictReader(file) if row.get("loss/total")]
 

@@ -242,16 +242,7 @@ def _read_npz(file: Path) -> _Raw:
             valid = archive["valid"].astype(np.bool_) if "valid" in archive else None
             meta = _checked(json.loads(str(archive["meta"]))) if "meta" in archive else None
             return archive[names[0]], valid, meta
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        EOFError,
-        BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        MemoryError,
-    ) as error:
+    except UNREADABLE as error:
         raise InputError(f"{file}: not a readable .npz file of plain arrays ({error})") from None
 
 

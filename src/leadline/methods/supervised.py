@@ -14,7 +14,7 @@ from leadline.data.samples import Frames
 from leadline.depth import ARBITRARY, Kind
 from leadline.errors import ConfigError, InputError
 from leadline.losses.gradient import gradient_matching
-from leadline.losses.normalise import affine_normalised
+from leadline.losses.normalise import normalised_pair
 from leadline.losses.silog import silog
 from leadline.losses.ssi import ssi_robust
 from leadline.methods.base import Method, StudentOptions, as_depth, resized
@@ -107,7 +107,7 @@ class Supervised(Method):
             if kind.up_to == "affine":
                 # As the data term has them: by median and deviation, which, other than least squares, never turn a
                 # map over.
-                shape = gradient_matching(affine_normalised(outputs[0], mask), affine_normalised(target, mask), mask)
+                shape = gradient_matching(*normalised_pair(outputs[0], target, mask, kind), mask)
             else:
                 shape = gradient_matching(torch.log(outputs[0]), torch.log(target), mask)
             parts["gradient"] = self.gradient * shape

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -126,9 +126,9 @@ class Labelling:
         if not self.shards:
             raise InputError(f"{self.data}: holds no shards (*.tar)")
 
-    @property
+    @cached_property
     def shards(self) -> list[Path]:
-        """Those to be labelled, in the order of their names."""
+        """Those to be labelled, in the order of their names; listed once, as workers know them by their numbers."""
         return sorted(self.data.glob("*.tar"))
 
     def about(self, model: DepthModel) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ class Labelling:
         }  # fmt: skip
         write_index(self.out, known, tables)
 
-    @property
+    @cached_property
     def _index(self) -> dict[str, Any]:
         """Of leadline's shards their index; of others what is known of them, which is nothing."""
         file = self.data / "index.json"
@@ -180,12 +180,20 @@ class Labelling:
 
 
 class Worker:
-    """Labels shards, one after the other; a process has one."""
+    """Labels shards, one after the other; a process has one.
 
-    def __init__(self, job: Labelling) -> None:
+    Args:
+        job: what to do.
+        about: what each labelled shard is made of.
+        predictor: the teacher, where it is open already.
+    """
+
+    def __init__(self, job: Labelling, about: Sequence[dict[str, Any]], predictor: Predictor | None = None) -> None:
         self.job = job
-        self.predictor = job.teacher.open()
-        self.about = job.about(self.predictor.model)
+        self.predictor = predictor or job.teacher.open()
+        # A machine with other weights says so in what it writes, which is then not taken for done.
+        digest = self.predictor.model.digest
+        self.about = [each | {"teacher": digest} for each in about]
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Label shard ``row["number"]``; a :class:`Done` as a dictionary. A shard that cannot be read is not written.
@@ -290,8 +298,8 @@ def label(job: Labelling, workers: int = 0, address: str | None = None) -> Itera
     if workers < 0 or (address and not workers):
         raise ConfigError(f"workers: {workers}; at least 1 on a cluster, 0 without Ray")
     # On a cluster the machine that asks may have no GPU; it only has to know who the teacher is.
-    model = (replace(job.teacher, device="cpu") if workers else job.teacher).open().model
-    about = job.about(model)
+    predictor = (replace(job.teacher, device="cpu") if workers else job.teacher).open()
+    about = job.about(predictor.model)
     wanted = {job.out / shard.name for shard in job.shards}
     check_free(job.out, about[0], wanted, ("data", "split", "teacher", "depth"))
     there = job.tables(about)
@@ -301,10 +309,10 @@ def label(job: Labelling, workers: int = 0, address: str | None = None) -> Itera
         yield Done.of(path, table)
     rows = [{"number": number} for number in missing]
     if workers and rows:
-        make = partial(Worker, job)
+        make = partial(Worker, job, about)
         done = spread(make, rows, workers, job.teacher.threads, job.teacher.device, address)
     else:
-        done = map(Worker(job), rows)
+        done = map(Worker(job, about, predictor), rows)
     for row in done:
         yield Done(**row)
-    job.finish(model, about)
+    job.finish(predictor.model, about)

@@ -37,7 +37,7 @@ class Guard(Callback):
         self.paths, self.most = paths, most
         self.row = 0
         self.loss: Tensor | None = None
-        self.shown: list[str] = []
+        self.indices: Tensor | None = None
         self.say = Console(stderr=True, highlight=False, soft_wrap=True).print
 
     def on_train_batch_start(
@@ -46,8 +46,7 @@ class Guard(Callback):
         """Keep what a forward pass changes: running means."""
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self.buffers = [(buffer, buffer.clone()) for buffer in pl_module.buffers()]
-        known = self.paths is not None and "index" in batch
-        self.shown = [self.paths[int(index)].name for index in batch["index"]] if known else []  # type: ignore[index]
+        self.indices = batch.get("index")
 
     def on_before_backward(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
@@ -78,13 +77,20 @@ class Guard(Callback):
         self.row += 1
         step = trainer.global_step + 1
         what = "loss" if not bool(torch.isfinite(self.loss)) else "gradient"
-        images = f" with {', '.join(self.shown)}" if self.shown and what == "loss" else ""
+        shown = self._shown() if what == "loss" else []
+        images = f" with {', '.join(shown)}" if shown else ""
         self.say(f"step {step} left out: its {what}{images} is not a number")
         if self.row >= self.most:
             raise InputError(
                 f"training: steps {step - self.row + 1} to {step} had no finite loss{images}; look at these images and "
                 "their depth, or lower --method.optimiser.lr and give another --out"
             )
+
+    def _shown(self) -> list[str]:
+        """Names of the frames of the latest batch; only asked for when one went wrong, as they are on the device."""
+        if self.paths is None or self.indices is None:
+            return []
+        return [self.paths[index].name for index in self.indices.tolist()]
 
 
 @contextmanager
