@@ -1,6 +1,6 @@
 """What bridging gates are good for, in rendered rooms, and what of it a light student keeps.
 
-    python benchmarks/ablate_briges.py --quick [--seeds 0 1 2]
+    python benchmarks/ablate_briges.py --quick --jobs 2 [--seeds 0 1 2]
     python benchmarks/ablate_briges.py --paper --device cuda
 
 With --quick a small Depth Anything and a small DINOv2, both trained here on rendered rooms, once for all seeds, stand
@@ -10,8 +10,8 @@ in for the foundation models; with --paper they are Depth Anything V2 Small and 
 Depth models: no gate, the depth model alone; fine-tuned, all of it trained on for as many steps as the gates (--quick
 only); gate, the method; gate, blind: the same with a DINOv2 that never learned anything, so that what capacity alone
 gives is seen. Losses and temperatures: the gate as trained (by the losses of the second version of the public code, at
-temperature 1), by those of the first, with temperatures that are learned; and the same gate at 2 and 3 at test time, of
-both attentions. Students: a light network distilled from the depth model, from the gate of its seed.
+temperature 1), by those of the first, by those the stand-in of the depth model learned from; and the same gate at 2 and
+3 at test time, of both attentions. Students: a light network distilled from the depth model, from the gate of its seed.
 
 Judged in rooms of other seeds by Marigold's rules (scale and shift by least squares in disparity): AbsRel and delta1 of
 all pixels, within 8 pixels of the borders of things that overlap, and on things less than 5 pixels thin; images are
@@ -52,13 +52,13 @@ RULES = replace(FOLDER, alignment="lsq-positive-disparity", min_depth=0.1, max_d
 #: Losses of a depth model that starts from nothing.
 SCRATCH = Terms(matching=0.5, aligned=False)
 PLAIN, TUNED, GATE, BLIND = "no gate", "fine-tuned", "gate", "gate, blind"
-FIRST, LEARNED = "gate, losses of v1", "gate, learned tau"
+LOSSES = {"gate, losses of v1": V1, "gate, losses unaligned": SCRATCH}
 TEMPERATURES = {f"gate at tau {tau}": float(tau) for tau in (2, 3)}
 STUDENTS = {"student of no gate": PLAIN, "student of the gate": GATE}
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
-        "size": (96, 128), "clips": 60, "steps": 400, "batch": 8, "heads": 4, "lr": 3e-4, "student": "swift",
-        "student_steps": 250, "base_clips": 400, "semantic_steps": 3000, "semantic_lr": 1e-3, "base_steps": 3000,
+        "size": (96, 128), "clips": 50, "steps": 300, "batch": 8, "heads": 4, "lr": 3e-4, "student": "swift",
+        "student_steps": 200, "base_clips": 240, "semantic_steps": 1500, "semantic_lr": 1e-3, "base_steps": 1500,
         "base_lr": 5e-4, "judged": 12, "judged_size": (192, 256),
     },
     "paper": {
@@ -76,14 +76,15 @@ def main() -> None:
     name = options.scale
     bench = Bench(SIZES[name], options.depth, options.semantics, options.device)
     models = [PLAIN, *([TUNED] if bench.standing_in else []), GATE, BLIND]
-    variants = [GATE, FIRST, LEARNED, *TEMPERATURES]
-    figures = every_run(options.out / name, [*models, *variants[1:], *STUDENTS], options.seeds, bench.figures)
+    variants = [GATE, *LOSSES, *TEMPERATURES]
+    rows = [*models, *variants[1:], *STUDENTS]
+    figures = every_run(options.out / name, rows, options.seeds, bench.figures, options.jobs, bench.prepare)
     tables = {"depth models": models, "losses and temperatures": variants, "students": list(STUDENTS)}
-    for title, rows in tables.items():
-        chosen = {row: figures[row] for row in rows}
-        print_table(chosen, FIGURES, rows[0], f"{name}, room, {title}")
+    for title, shown in tables.items():
+        chosen = {row: figures[row] for row in shown}
+        print_table(chosen, FIGURES, shown[0], f"{name}, room, {title}")
         for region in ("abs_rel_thin", "abs_rel_borders"):
-            print_table(chosen, (region,), rows[0], f"{name}, room, {title}, {region}")
+            print_table(chosen, (region,), shown[0], f"{name}, room, {title}, {region}")
 
 
 class Bench:
@@ -103,6 +104,11 @@ class Bench:
                 train(taught, self.rooms(seed), self.budget("student_steps", seed), file)
                 return self.judged(load(str(file)), seed)
         return self.judged(self.model(name, seed), seed)
+
+    def prepare(self) -> None:
+        """Make what all seeds need."""
+        self.depth()
+        self.blind()
 
     def judged(self, model: DepthModel, seed: int) -> Figures:
         height, width = self.size["judged_size"]
@@ -129,9 +135,8 @@ class Bench:
         if not file.is_file():
             semantics = self.blind() if name == BLIND else self.semantics()
             rate = Optimiser(lr=self.size["lr"], weight_decay=1e-5, warmup=0.0)
-            gates = Gates(self.size["heads"], learned=name == LEARNED)
-            terms = V1 if name == FIRST else V2
-            method = BriGeS(self.depth(), semantics, gates, terms=terms, optimiser=rate)
+            gates = Gates(self.size["heads"])
+            method = BriGeS(self.depth(), semantics, gates, terms=LOSSES.get(name, V2), optimiser=rate)
             train(method, self.rooms(seed), self.budget("steps", seed), file)
         return file
 
@@ -182,7 +187,9 @@ class Bench:
         return Rendered("room", self.size["clips"], 8, 10_000 * seed, rate=1.0, height=height, width=width)
 
     def budget(self, steps: str, seed: int) -> FitOptions:
-        return FitOptions(self.size[steps], 0, self.size["batch"], self.size["size"], seed, device=self.device)
+        return FitOptions(
+            self.size[steps], batch_size=self.size["batch"], size=self.size["size"], seed=seed, device=self.device
+        )
 
     def file(self, what: str, seed: int) -> Path:
         return kept("ablate-briges", what, seed, self.size, self.names)

@@ -117,8 +117,9 @@ def main() -> None:
         bench = Bench(ground, options.network, size, options.device)
         network = Path(options.network or "vda-tiny").stem
         figures = every_run(
-            options.out / name / network / on, [FROZEN, *TUNED, *INFERENCE], options.seeds, bench.figures
-        )
+            options.out / name / network / on, [FROZEN, *TUNED, *INFERENCE], options.seeds, bench.figures, options.jobs,
+            bench.network,
+        )  # fmt: skip
         print_table(figures, FIGURES, FROZEN, f"{name}, {on}")
 
 
@@ -180,7 +181,7 @@ class Bench:
         return kept("ablate-endodav", what, seed, self.ground.name, self.size, self.named)
 
     def budget(self, seed: int, steps: int) -> FitOptions:
-        return FitOptions(steps, 0, self.size["batch"], self.size["size"], seed, device=self.device)
+        return FitOptions(steps, batch_size=self.size["batch"], size=self.size["size"], seed=seed, device=self.device)
 
 
 def shown(

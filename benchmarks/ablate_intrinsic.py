@@ -138,7 +138,7 @@ def main() -> None:
         rows = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED] if on == "room" else [BASE, BESIDE, "+mask", DISTILLED]
         for network in options.networks or size["networks"]:
             bench = Bench(ground, network, size, size[on], options.device)
-            figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures)
+            figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures, options.jobs)
             title = f"{name}, {on}, {network}"
             if on == "sevenscenes":
                 print_table(figures, DEPTH[2:], BASE, title)
@@ -173,7 +173,7 @@ class Bench:
         file = kept("ablate-intrinsic", name, seed, self.ground.name, self.network, self.shape, self.size)
         if not file.is_file():
             size = self.size
-            budget = FitOptions(size["steps"], 0, size["batch"], self.shape, seed, device=self.device)
+            budget = FitOptions(size["steps"], batch_size=size["batch"], size=self.shape, seed=seed, device=self.device)
             if name == ORACLE and isinstance(self.ground, Rooms):
                 frames = self.ground.without_reflections(seed)
             else:

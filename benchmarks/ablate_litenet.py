@@ -61,9 +61,9 @@ def main() -> None:
     ground = Tract(size["size"], size["clips"]) if options.teacher == BUNDLED else Room(options.data)
     bench = Bench(ground, options.teacher, options.data / "peers", size, options.device)
     alone, taught = (options.out / name / place for place in (ground.name, options.teacher))
-    figures = every_run(alone, ["base"], options.seeds, bench.figures)
-    figures |= every_run(taught, [step for step in STEPS if step != "base"], options.seeds, bench.figures)
-    figures |= every_run(taught, ["teacher"], options.seeds, bench.taught)
+    figures = every_run(alone, ["base"], options.seeds, bench.figures, options.jobs)
+    figures |= every_run(taught, [step for step in STEPS if step != "base"], options.seeds, bench.figures, options.jobs)
+    figures |= every_run(taught, ["teacher"], options.seeds, bench.taught, options.jobs)
     print_table(figures, FIGURES, "base", f"{name}, {ground.name}, taught by {options.teacher}")
 
 
@@ -79,7 +79,7 @@ class Bench:
 
     def budget(self, seed: int) -> FitOptions:
         size = self.size
-        return FitOptions(size["steps"], 0, size["batch"], size["size"], seed, device=self.device)
+        return FitOptions(size["steps"], batch_size=size["batch"], size=size["size"], seed=seed, device=self.device)
 
     def teacher(self, seed: int) -> DepthModel:
         """That of the sensor is trained once for every seed."""

@@ -70,7 +70,7 @@ def main() -> None:
     for teacher in options.teacher if options.scale == "quick" else ["hub"]:
         bench = Bench(SIZES[options.scale], teacher, options.device)
         out = options.out / options.scale / teacher
-        figures = every_run(out, [*STUDENTS, TEACHER], options.seeds, bench.figures)
+        figures = every_run(out, [*STUDENTS, TEACHER], options.seeds, bench.figures, options.jobs, bench.teacher)
         print_table(figures, FIGURES, PLAIN, f"{options.scale}, street, six cameras, teacher {teacher}")
 
 
@@ -88,7 +88,7 @@ class Bench:
         teacher = self.teacher() if weights.taught else None
         options = StudentOptions(size["student"], depth_range=RANGE)
         method = Surround(teacher, options, weights, Optimiser(lr=size["lr"]))
-        budget = FitOptions(size["steps"], 0, size["batch"], size["size"], seed, device=self.device)
+        budget = FitOptions(size["steps"], batch_size=size["batch"], size=size["size"], seed=seed, device=self.device)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "student.safetensors"
             train(method, RenderedRig(size["clips"], 4, 1000 * seed, scale=size["scale"]), budget, out)
@@ -111,7 +111,7 @@ class Bench:
             streets: DataSet = RenderedRig(60, 4, 50_000, scale=2 * size["scale"])
             if self.taught_by == "front":
                 streets = Rendered("street", 60, 8, 50_000, rate=10.0, height=128, width=192)
-            train(method, streets, FitOptions(steps, 0, 8, (128, 192), 0, device=self.device), file)
+            train(method, streets, FitOptions(steps, size=(128, 192), device=self.device), file)
         return str(file)
 
 

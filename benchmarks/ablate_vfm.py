@@ -68,7 +68,7 @@ def main() -> None:
         ground = Street(size["street"], size["clips"]) if on == "street" else Room(options.data)
         bench = Bench(ground, size, size[on], options.device)
         students = [student for student in STUDENTS if student != LONGER or size["teacher_steps"][on] > size["steps"]]
-        figures = every_run(options.out / name / on, [*TEACHERS, *students], options.seeds, bench.figures)
+        figures = every_run(options.out / name / on, [*TEACHERS, *students], options.seeds, bench.figures, options.jobs)
         print_table({key: figures[key] for key in TEACHERS}, FIGURES, BASE, f"{name}, {on}, teachers")
         print_table({key: figures[key] for key in students}, FIGURES, "student", f"{name}, {on}, students")
 
@@ -111,7 +111,7 @@ class Bench:
         return StudentOptions(self.size[which], depth_range=self.ground.depth_range)
 
     def budget(self, steps: int, seed: int) -> FitOptions:
-        return FitOptions(steps, 0, self.size["batch"], self.shape, seed, device=self.device)
+        return FitOptions(steps, batch_size=self.size["batch"], size=self.shape, seed=seed, device=self.device)
 
     @property
     def taught_steps(self) -> int:

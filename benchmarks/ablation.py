@@ -1,19 +1,24 @@
 """What ablations share: one student trained and judged, a file for every run, a table over seeds.
 
-Seeds go one after the other, so that a part of the table is whole early; what has a file is not run again. To use more
-cores, start the script several times with different --seeds and, at the end, once with all of them.
+Seeds go one after the other, so that a part of the table is whole early; with --jobs several runs go at a time, which
+uses the cores better. What has a file is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 import leadline
 from leadline.data.augmentation import Augmentation
@@ -27,7 +32,7 @@ from leadline.protocols.candidate import calibrated
 from leadline.protocols.protocol import Protocol
 from leadline.runtime.predictor import Predictor
 from leadline.training.options import FitOptions
-from leadline.training.run import run
+from leadline.training.run import run as fit
 
 Figures = dict[str, float]
 
@@ -41,23 +46,48 @@ def parser(description: str | None, results: str) -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, default=Path("../shared/data"))
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     made.add_argument("--device", default="auto")
+    made.add_argument("--jobs", type=int, default=1, help="runs at a time, by default 1")
     made.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / results)
     return made
 
 
 def every_run(
-    out: Path, names: Iterable[str], seeds: Sequence[int], made: Callable[[str, int], Figures]
+    out: Path,
+    names: Iterable[str],
+    seeds: Sequence[int],
+    made: Callable[[str, int], Figures],
+    jobs: int = 1,
+    shared: Callable[[], object] | None = None,
 ) -> dict[str, list[Figures]]:
-    """Figures by name, one a seed, of OUT/NAME-seedN.json; runs without a file are made."""
-    figures: dict[str, list[Figures]] = {name: [] for name in names}
-    for seed in seeds:
-        for name in figures:
-            file = out / f"{name.replace(' ', '-')}-seed{seed}.json"
-            if not file.is_file():
-                torch.manual_seed(seed)  # networks that learn motion are made before the run seeds everything
-                write_json(file, made(name, seed))
-            figures[name].append(read_json(file))
-    return figures
+    """Figures by name, one a seed, of OUT/NAME-seedN.json; runs without a file are made.
+
+    Args:
+        out: folder of the files.
+        names: of the runs of every seed, in order.
+        seeds: of the runs.
+        made: makes one run; with more than one job it is sent to other processes.
+        jobs: runs at a time, each in a process with its part of the cores: name by name; else seed by seed.
+        shared: makes what all runs need, before several are made at a time.
+    """
+    files = {name: [out / f"{name.replace(' ', '-')}-seed{seed}.json" for seed in seeds] for name in names}
+    runs = [(file, name, seed) for name, each in files.items() for file, seed in zip(each, seeds, strict=True)]
+    runs = [run for run in runs if not run[0].is_file()]
+    if jobs > 1 and runs:
+        if shared:
+            shared()
+        cores = max(1, (os.cpu_count() or 1) // jobs)
+        spawn = multiprocessing.get_context("spawn")  # what has rendered does not survive a fork
+        with ProcessPoolExecutor(jobs, spawn, torch.set_num_threads, (cores,)) as pool:
+            list(pool.map(partial(_one_run, made), *zip(*runs, strict=True)))
+    else:
+        for run in sorted(runs, key=lambda run: seeds.index(run[2])):
+            _one_run(made, *run)
+    return {name: [read_json(file) for file in each] for name, each in files.items()}
+
+
+def _one_run(made: Callable[[str, int], Figures], file: Path, name: str, seed: int) -> None:
+    torch.manual_seed(seed)  # networks that learn motion are made before the run seeds everything
+    write_json(file, made(name, seed))
 
 
 def kept(script: str, what: str, seed: int, *settings: object) -> Path:
@@ -71,8 +101,11 @@ def kept(script: str, what: str, seed: int, *settings: object) -> Path:
 
 
 def train(method: Method, frames: DataSet, budget: FitOptions, out: Path) -> None:
-    """Train a method's student on all of the frames."""
-    run(method, frames, budget, out, {}, Holdout(0), Augmentation(crop=1.0, jitter=0.2))
+    """Train a method's student on all of the frames, unless another process has done so meanwhile."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_suffix(".lock")):
+        if not out.is_file():
+            fit(method, frames, budget, out, {}, Holdout(0), Augmentation(crop=1.0, jitter=0.2))
 
 
 def judged(model: DepthModel, frames: DataSet, rules: Protocol) -> Figures:

@@ -116,7 +116,8 @@ class Bench:
         )
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "student.safetensors"
-            train(method, ground.learned(seed), FitOptions(self.steps, 0, ground.batch, ground.size, seed), out)
+            budget = FitOptions(self.steps, batch_size=ground.batch, size=ground.size, seed=seed)
+            train(method, ground.learned(seed), budget, out)
             model = load(str(out))
         figures = _chosen(judged(model, ground.judged(seed), ground.rules))
         if model.kind.up_to == "nothing":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any
 
 from leadline.errors import ConfigError
@@ -33,6 +33,7 @@ class FitOptions:
 
     steps: int = 0
     minutes: float = 0
+    _: KW_ONLY
     batch_size: int = 8
     accumulate: int = 1
     size: tuple[int, int] | None = None
