@@ -121,7 +121,7 @@ def learned(made: Made, out: Path, batch: int, **options: object) -> list[float]
     """The loss of each step of a short run."""
     method, frames = made
     # The first steps of AdamW are as long for the rounding error of a gradient as for a gradient.
-    method.optimiser = replace(method.optimiser, lr=1e-4)
+    method.optimiser = replace(method.optimiser, lr=1e-5)
     method.on_train_batch_start = lambda batch, batch_idx: steady(method)
     budget = FitOptions(STEPS, batch_size=batch, size=SIZE, workers=0, device="cpu", average=False, **options)
     run(method, frames, budget, out, {}, Holdout(0), Augmentation(crop=0.9, jitter=0.2))

@@ -173,8 +173,11 @@ def test_lidars_error_is_that_of_an_independent_implementation():
     depth, target = torch.rand(2, 1, 4, 5) + 0.5, torch.rand(2, 1, 4, 5) + 0.5
     mask = torch.rand(2, 1, 4, 5) > 0.4
     each = [(one.log() - true.log())[known] for one, true, known in zip(depth, target, mask, strict=True)]
-    mean = sum(g.var(correction=0) + 0.15 * g.mean() ** 2 for g in each) / 2
-    torch.testing.assert_close(lidar_error(depth, target, mask), 10 * mean.sqrt())  # the root of the mean over images
+    mean = sum((g.var(correction=0) + 0.15 * g.mean() ** 2).sqrt() for g in each) / 2
+    torch.testing.assert_close(lidar_error(depth, target, mask), 10 * mean)
+    mask[1] = False  # an image without a point does not count
+    first = (each[0].var(correction=0) + 0.15 * each[0].mean() ** 2).sqrt()
+    torch.testing.assert_close(lidar_error(depth, target, mask), 10 * first)
 
 
 @pytest.mark.parametrize("kind", ["affine-invariant-disparity", "scale-invariant-depth", "affine-invariant-depth"])

@@ -20,7 +20,17 @@ def image_mean(values: Tensor, mask: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
+    return over_images(*each_image(values, mask))
+
+
+def each_image(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) mean over the mask of each image, 0 where that is empty, and (B,) whether it is not; see
+    :func:`image_mean`."""
     dims = tuple(range(1, values.ndim))
     count = mask.sum(dims)
-    mean = torch.where(mask, values, 0.0).sum(dims) / count.clamp(min=1)
-    return mean.sum() / (count > 0).sum().clamp(min=1)
+    return torch.where(mask, values, 0.0).sum(dims) / count.clamp(min=1), count > 0
+
+
+def over_images(values: Tensor, counted: Tensor) -> Tensor:
+    """The mean of (B,) values, one an image, over the images that are counted; 0 of none."""
+    return torch.where(counted, values, 0.0).sum() / counted.sum().clamp(min=1)

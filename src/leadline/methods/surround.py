@@ -299,7 +299,7 @@ def lidar_error(depth: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         target: (N, 1, H, W), > 0 on the mask, in the same unit.
         mask: (N, 1, H, W) bool; images without a point do not count.
     """
-    return 10 * torch.sqrt(silog(depth, target, mask, 0.85) + 1e-8)
+    return 10 * silog(depth, target, mask, 0.85, root=True)
 
 
 def _focal(samples: RigSamples, used: Sequence[int]) -> float:
