@@ -23,7 +23,7 @@ from leadline.errors import InputError
 GAP = 3
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class FrameId:
     """Which frame of a data set.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from leadline.camera import Camera
 from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import open_mask
 from leadline.data.lists import FrameId, digest
+from leadline.data.mirror import Files, Mirror, is_address
 from leadline.data.packing import VERSION
 from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError
@@ -33,15 +35,17 @@ class Shards(DataSet):
     Normals, semantics, flow and the parts of an image are not packed.
 
     Args:
-        root: the folder of shards.
+        root: the folder of shards, or its address, ``https://...``, ``s3://...`` or another that fsspec opens: shards
+            are then fetched when they are first read.
         split: ``all``, or a file with frames as ``SEQUENCE/CAMERA/NUMBER`` a line.
         truth: ``packed``, or ``none``.
         mask: an image file, white = use, beside the masks packed; ``auto`` is for packing.
         drop_highlights: leave out wet highlights too.
         every: use one in so many frames.
+        keep_gb: of shards fetched from elsewhere, so many GB (1e9 bytes) are kept on this machine.
 
     Raises:
-        ConfigError: there is no such split or truth, or the mask is ``auto``.
+        ConfigError: there is no such split or truth, the mask is ``auto``, or nothing opens such addresses.
         InputError: the folder holds no shards, or one of them is missing or cut off.
     """
 
@@ -63,10 +67,12 @@ class Shards(DataSet):
         mask: str = "none",
         drop_highlights: bool = False,
         every: int = 1,
+        keep_gb: float = 100.0,
     ) -> None:
         if mask == "auto":
             raise ConfigError("mask: 'auto' is for packing; shards have the masks they were packed with")
-        file = Path(root) / "index.json"
+        kept = Mirror(str(root), keep_gb * 1e9) if is_address(root) else Files(Path(root))
+        file = kept.fetched("index.json")
         if not file.is_file():
             raise InputError(
                 f"{root}: holds no index.json; a folder that was packed to the end has one beside its shards"
@@ -76,8 +82,8 @@ class Shards(DataSet):
             raise InputError(f"{file}: is not the index of shards of version {VERSION}; pack them again")
         # What a model trained on them may be used for does not change by packing.
         self.licence = self.index["licence"]  # type: ignore[misc]
-        self._places = dict(_places(Path(root), self.index["shards"]))
-        super().__init__(root, split, truth, mask, drop_highlights, every)
+        self._places = dict(_places(kept, self.index["shards"]))
+        super().__init__(kept.root, split, truth, mask, drop_highlights, every)
 
     def frames(self, split: str) -> list[FrameId]:
         """See :meth:`DataSet.frames`; in the order they were packed in."""
@@ -100,8 +106,9 @@ class Shards(DataSet):
         return place.shard / f"{place.key}.{place.image}"
 
     def files(self, id: FrameId) -> list[Path]:
-        """See :meth:`DataSet.files`: the shard."""
-        return [self._place(id).shard]
+        """See :meth:`DataSet.files`: the shard, unless it is fetched when it is read."""
+        place = self._place(id)
+        return place.of.kept.needed(place.of.name)
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width of one image."""
@@ -170,12 +177,49 @@ class Shards(DataSet):
 
 
 @dataclass(frozen=True)
+class _Shard:
+    """One shard."""
+
+    kept: Files
+    name: str
+    bytes: int
+    sha256: str
+
+
+@lru_cache(maxsize=8)
+def _samples(shard: _Shard) -> Sequence[Any]:
+    """Key, sequence, number, camera and files of each sample of a shard, by its table. Those of a few shards are kept:
+    all of those of millions of frames would fill a memory."""
+    file = shard.kept.fetched(str(Path(shard.name).with_suffix(".json")))
+    table = read_json(file)
+    if table["sha256"] != shard.sha256:
+        raise InputError(f"{file}: is not of the shard that index.json names; pack again")
+    samples: Sequence[Any] = table["samples"]
+    return samples
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where a sample is."""
 
-    shard: Path
-    key: str
-    files: Mapping[str, tuple[int, int]]
+    of: _Shard
+    number: int
+
+    @property
+    def shard(self) -> Path:
+        """Where its shard is, or will be once it is fetched."""
+        return self.of.kept.root / self.of.name
+
+    @property
+    def key(self) -> str:
+        """What the names of its files begin with."""
+        return str(_samples(self.of)[self.number][0])
+
+    @property
+    def files(self) -> Mapping[str, tuple[int, int]]:
+        """Start and size of its files in the shard."""
+        files: Mapping[str, tuple[int, int]] = _samples(self.of)[self.number][4]
+        return files
 
     @property
     def image(self) -> str:
@@ -186,7 +230,7 @@ class _Place:
         """The bytes of one file."""
         start, size = self.files[name]
         try:
-            with self.shard.open("rb") as file:
+            with self.of.kept.open(self.of.name, self.of.bytes) as file:
                 file.seek(start)
                 content = file.read(size)
         except OSError as error:
@@ -216,16 +260,12 @@ class _Place:
                 raise InputError(str(error).replace(folder, str(self.shard))) from None
 
 
-def _places(root: Path, shards: Sequence[Mapping[str, Any]]) -> Iterator[tuple[FrameId, _Place]]:
-    for shard in shards:
-        path = root / shard["file"]
-        if not path.is_file() or path.stat().st_size != shard["bytes"]:
-            raise InputError(f"{path}: is missing or cut off, {shard['bytes']} bytes are wanted; pack or copy it again")
-        table = read_json(path.with_suffix(".json"))
-        if table["sha256"] != shard["sha256"]:
-            raise InputError(f"{path.with_suffix('.json')}: is not of the shard that index.json names; pack again")
-        for key, sequence, number, camera, files in table["samples"]:
-            yield FrameId(sequence, number, camera), _Place(path, key, files)
+def _places(kept: Files, shards: Sequence[Mapping[str, Any]]) -> Iterator[tuple[FrameId, _Place]]:
+    for named in shards:
+        shard = _Shard(kept, named["file"], named["bytes"], named["sha256"])
+        kept.check(shard.name, shard.bytes)
+        for place, (_, sequence, number, camera, _) in enumerate(_samples(shard)):
+            yield FrameId(sys.intern(sequence), number, sys.intern(camera)), _Place(shard, place)
 
 
 def _depth(folder: Path) -> DepthMap | None:
