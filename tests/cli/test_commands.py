@@ -26,6 +26,12 @@ def test_help_is_there_without_torch():
     assert result.stdout.strip().endswith("False False")
 
 
+def test_it_runs_as_a_module_and_says_how_it_ended():
+    result = subprocess.run([sys.executable, "-m", "leadline", "infos"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "did you mean 'info'" in result.stderr
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "train"])
 def test_every_command_explains_itself(command, capsys):
     try:
