@@ -6,9 +6,10 @@ import torch
 
 from leadline.cli import main
 
+STEPS = 16
 FIT = (
-    "--fit.steps", "50", "--fit.batch_size", "2", "--fit.size", "[64, 64]", "--fit.workers", "0",
-    "--fit.device", "cpu", "--fit.save_every", "1", "--fit.judge_every", "20", "--holdout.every", "6",
+    "--fit.steps", str(STEPS), "--fit.batch_size", "2", "--fit.size", "[64, 64]", "--fit.workers", "0",
+    "--fit.device", "cpu", "--fit.save_every", "1", "--fit.judge_every", "6", "--holdout.every", "6",
     "--holdout.block", "1",
     "--method.student.architecture", "litenet-tiny", "--method.student.pretrained", "false",
 )  # fmt: skip

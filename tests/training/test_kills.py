@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from common.killed import work
+from common.killed import STEPS, work
 from leadline import checkpoint
 
-KILLS = 8
+KILLS = 20
 
 
 def started(images: Path, out: Path) -> multiprocessing.process.BaseProcess:
@@ -58,7 +58,7 @@ def test_whatever_is_killed_goes_on_to_the_very_same_weights(scenes, tmp_path):
     assert_equal(expected, finished(scenes, out))
     for folder in tmp_path.glob("*.run"):
         assert json.loads((folder / "run.json").read_text())["finished"]
-        assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 50
+        assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == STEPS
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
