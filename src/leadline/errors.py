@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import re
 from collections.abc import Iterable
+
+#: Of a disk that takes no more, or no file as large; not every system has all.
+FULL = {number for name in ("ENOSPC", "EDQUOT", "EFBIG") if (number := getattr(errno, name, None))}
 
 
 class LeadlineError(Exception):
@@ -26,3 +32,17 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the choice closest to ``word``, or ``""`` where none is close."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def disk_full(error: BaseException) -> str | None:
+    """The system's words for it where an error means that a disk takes no more, or no file as large; else None.
+
+    Libraries that are not Python's say it in their own words.
+
+    Example:
+        >>> disk_full(OSError(errno.ENOSPC, "")), disk_full(OSError(errno.EACCES, ""))
+        ('No space left on device', None)
+    """
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(said[1]) if said else getattr(error, "errno", None)
+    return os.strerror(number) if number in FULL else None

@@ -11,7 +11,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from leadline import __version__
-from leadline.errors import ConfigError, LeadlineError, suggest
+from leadline.errors import ConfigError, LeadlineError, disk_full, suggest
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -54,6 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             sys.stdout.close()
         return 0
+    except OSError as error:
+        if not (reason := disk_full(error)):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"leadline: {where}cannot be written ({reason}); make room and try again", file=sys.stderr)
+        return 1
 
 
 def _run(arguments: list[str]) -> int:

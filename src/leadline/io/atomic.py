@@ -13,10 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from leadline.errors import InputError
+from leadline.errors import InputError, LeadlineError, disk_full
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+
+@contextlib.contextmanager
+def _disk_of(target: Path) -> Iterator[None]:
+    """One line for a disk that is full, whatever the library that writes says of it."""
+    try:
+        yield
+    except LeadlineError:
+        raise
+    except Exception as error:
+        if reason := disk_full(error):
+            raise InputError(f"{target}: cannot be written ({reason}); make room there and try again") from None
+        raise
 
 
 @contextlib.contextmanager
@@ -27,7 +40,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Missing parent folders are made.
 
     Raises:
-        InputError: the folder cannot be made or written to.
+        InputError: the folder cannot be made or written to, or the disk is full.
     """
     target = Path(path)
     try:
@@ -38,7 +51,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"{target.parent}: this folder cannot be written to")
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}{target.suffix}")
     try:
-        yield temporary
+        with _disk_of(target):
+            yield temporary
         # Some libraries make private files; under its name it is an ordinary one.
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(target)
@@ -64,7 +78,7 @@ def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that is renamed to it on success, and removed when the block raises.
 
     Raises:
-        InputError: the folder cannot be made, or ``path`` is there and not an empty folder.
+        InputError: the folder cannot be made, ``path`` is there and not an empty folder, or the disk is full.
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
@@ -75,7 +89,8 @@ def writing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{target}: cannot make this folder ({error.strerror})") from None
     try:
-        yield temporary
+        with _disk_of(target):
+            yield temporary
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -95,7 +110,8 @@ def writing_together(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}")
     temporary.mkdir()
     try:
-        yield temporary / target.name
+        with _disk_of(target):
+            yield temporary / target.name
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == target.name):
             file.chmod(0o666 & ~_UMASK)
             file.replace(target.with_name(file.name))
