@@ -109,7 +109,8 @@ def tried(name: str, variant: str, target: str) -> str:
         try:
             difference = write(TARGETS[target], model, out, MODELS[name][2] if fixed else None, raw)
         except LeadlineError as error:
-            return str(error).replace(f"{out}: ", "").replace(f"{model.name}: ", "")
+            # without the names of temporary files, and of this model
+            return re.sub(rf"{re.escape(folder)}\S*: ", "", str(error)).replace(f"{model.name}: ", "")
     return f"ok {difference:.0e}"
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from leadline.errors import ConfigError, InputError, suggest
+from leadline.networks.base import precisely
 from leadline.networks.public import load_weights, read_weights
 
 PATCH = 14
@@ -389,8 +390,7 @@ class Scratch(Recomputed):
         path_1 = self.refinenet1(path_2, self.layer1_rn(layer_1), (2 * rows, 2 * columns))
         x = _resize(self.output_conv1(path_1), (rows // 4 * PATCH, columns // 4 * PATCH))
         # As in the public code: bfloat16 would show steps in the disparity.
-        with torch.autocast(x.device.type, enabled=False):
-            return self.output_conv2(x.to(self.output_conv1.weight.dtype)).squeeze(1)
+        return precisely(self.output_conv2, x).squeeze(1)
 
 
 class FusionBlock(nn.Module):
