@@ -351,14 +351,15 @@ def test_one_line_and_nothing_half_written(good, tmp_path, capsys, number):
     if number % REAL == 0:
         command = [sys.executable, "-m", "leadline", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
-        code, said = done.returncode, done.stderr
+        code, said = done.returncode, done.stdout + done.stderr
     else:
         signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs", pytrace=False))
         signal.alarm(LONG)
         try:
-            code, _, said = run(capsys, *arguments)
+            code, printed, complained = run(capsys, *arguments)
         finally:
             signal.alarm(0)
+        said = printed + complained
     assert code in (0, 1, 2), said
     assert "Traceback" not in said
     if code:

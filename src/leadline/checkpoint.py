@@ -26,6 +26,10 @@ KEY = "leadline"
 FILE = "model.safetensors"
 
 
+#: Pixels of the longest side of images that a network is trained at.
+LARGEST = 16_384
+
+
 @dataclass
 class Card:
     """What a model is, where it comes from and what it may be used for.
@@ -62,8 +66,12 @@ class Card:
     focal: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.architecture, str) or not isinstance(self.options, dict):
+            raise ConfigError("architecture is to be a name, and options its arguments by name")
         check_unit(Kind.parse(self.kind), self.unit)
         self.input_size = (int(self.input_size[0]), int(self.input_size[1]))
+        if not all(0 < side <= LARGEST for side in self.input_size):
+            raise ConfigError(f"input_size {self.input_size} is none of images; sides are 1 to {LARGEST} pixels")
         if self.depth_range is not None:
             self.depth_range = (float(self.depth_range[0]), float(self.depth_range[1]))
 

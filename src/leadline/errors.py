@@ -45,4 +45,4 @@ def disk_full(error: BaseException) -> str | None:
     """
     said = re.search(r"\(os error (\d+)\)", str(error))
     number = int(said[1]) if said else getattr(error, "errno", None)
-    return os.strerror(number) if number in FULL else None
+    return os.strerror(number) if isinstance(number, int) and number in FULL else None

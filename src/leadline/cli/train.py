@@ -12,6 +12,9 @@ from leadline.errors import ConfigError, suggest
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
+#: Of one recipe: what stands for something else can stand for many that do.
+ALIASES = 20
+
 
 def bundled() -> dict[str, Path]:
     """The recipes that come with leadline, by name."""
@@ -26,6 +29,7 @@ def find_recipe(name: str) -> Path:
         ConfigError: there is neither.
     """
     if Path(name).is_file():
+        _check_text(Path(name))
         return Path(name)
     recipes = bundled()
     if name not in recipes:
@@ -33,6 +37,21 @@ def find_recipe(name: str) -> Path:
             f"recipe: '{name}' is neither a file nor a bundled recipe{suggest(name, recipes)} ({', '.join(recipes)})"
         )
     return recipes[name]
+
+
+def _check_text(recipe: Path) -> None:
+    """See that a recipe is text, and no few lines that stand for a billion."""
+    import yaml
+
+    from leadline.io.reading import read_text
+
+    text = read_text(recipe)
+    try:
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{recipe}: is not YAML ({' '.join(str(error).split())[:200]})") from None
+    if aliases > ALIASES:
+        raise ConfigError(f"{recipe}: has {aliases} aliases (*name), and a recipe has at most {ALIASES}")
 
 
 def recipe_parser() -> ArgumentParser:

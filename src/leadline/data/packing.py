@@ -36,7 +36,7 @@ from leadline.errors import ConfigError, InputError, LeadlineError
 from leadline.io.atomic import write_json, writing
 from leadline.io.images import read_image, write_image
 from leadline.io.rasters import write_raster
-from leadline.io.reading import read_json
+from leadline.io.reading import read_record
 
 #: Of the tables; another one is not read.
 VERSION = 1
@@ -118,7 +118,7 @@ def check_free(
     """
     for path in sorted(out.glob("*.tar")):
         table = path.with_suffix(".json")
-        there = read_json(table).get("about", {}) if table.is_file() else about
+        there = read_record(table, "the table of a shard").get("about", {}) if table.is_file() else about
         if path not in wanted or any(there.get(key) != about[key] for key in alike):
             raise InputError(f"{path}: is a shard of another packing; delete it, or give another folder")
 
@@ -133,8 +133,8 @@ def table_of(path: Path, about: Mapping[str, Any]) -> Table | None:
     file = path.with_suffix(".json")
     if not (file.is_file() and path.is_file()):
         return None
-    table: Table = read_json(file)
-    return table if table.get("about") == about and table["bytes"] == path.stat().st_size else None
+    table: Table = read_record(file, "the table of a shard")
+    return table if table.get("about") == about and table.get("bytes") == path.stat().st_size else None
 
 
 def write_shard(path: Path, about: Mapping[str, Any], samples: Iterable[Sample]) -> Table:

@@ -25,7 +25,10 @@ from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.io.images import image_size
-from leadline.io.reading import read_json
+from leadline.io.reading import read_record
+
+#: What a table says of a sample: key, sequence, number, camera, files.
+SAMPLE = 5
 
 
 class Shards(DataSet):
@@ -77,9 +80,14 @@ class Shards(DataSet):
             raise InputError(
                 f"{root}: holds no index.json; a folder that was packed to the end has one beside its shards"
             )
-        self.index = read_json(file)
-        if not isinstance(self.index, dict) or self.index.get("version") != VERSION:
+        self.index = read_record(
+            file, "the index of shards; pack them again", version=int, licence=str, shards=list, failed=list,
+            digest=str, data=str, split=str,
+        )  # fmt: skip
+        if self.index["version"] != VERSION:
             raise InputError(f"{file}: is not the index of shards of version {VERSION}; pack them again")
+        for shard in self.index["shards"]:
+            _check_shard(shard, file)
         # What a model trained on them may be used for does not change by packing.
         self.licence = self.index["licence"]  # type: ignore[misc]
         self._places = dict(_places(kept, self.index["shards"]))
@@ -191,11 +199,22 @@ def _samples(shard: _Shard) -> Sequence[Any]:
     """Key, sequence, number, camera and files of each sample of a shard, by its table. Those of a few shards are kept:
     all of those of millions of frames would fill a memory."""
     file = shard.kept.fetched(str(Path(shard.name).with_suffix(".json")))
-    table = read_json(file)
+    table = read_record(file, "the table of a shard; pack it again", sha256=str, samples=list)
     if table["sha256"] != shard.sha256:
         raise InputError(f"{file}: is not of the shard that index.json names; pack again")
     samples: Sequence[Any] = table["samples"]
+    if not all(isinstance(sample, list) and len(sample) == SAMPLE for sample in samples):
+        raise InputError(f"{file}: has samples that are none; pack again")
     return samples
+
+
+def _check_shard(shard: object, index: Path) -> None:
+    """See that what an index says of a shard can be of one, which lies in its folder."""
+    types = {"file": str, "bytes": int, "sha256": str}
+    if not isinstance(shard, dict) or any(not isinstance(shard.get(key), kind) for key, kind in types.items()):
+        raise InputError(f"{index}: names a shard without its file, bytes and sha256; pack again")
+    if Path(shard["file"]).name != shard["file"]:
+        raise InputError(f"{index}: names a shard outside its folder, {shard['file'][:80]}; pack again")
 
 
 @dataclass(frozen=True, slots=True)

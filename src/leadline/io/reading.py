@@ -34,8 +34,28 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error})") from None
+
+
+def read_record(path: str | os.PathLike[str], what: str, **needed: type | tuple[type, ...]) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Args:
+        path: the file.
+        what: it should be, for the message.
+        needed: keys it must have, and the types of their values.
+
+    Raises:
+        InputError: it is missing, not JSON, no object, or lacks such a key.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: is not {what} (it holds no JSON object)")
+    for key, types in needed.items():
+        if not isinstance(record.get(key), types):
+            raise InputError(f"{path}: is not {what} ('{key}' is missing or of another type)")
+    return record
 
 
 def read_numbers(path: str | os.PathLike[str], shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -27,7 +27,7 @@ from leadline.foundation import load
 from leadline.foundation.base import DepthModel
 from leadline.foundation.licences import joined, student_licence
 from leadline.io.images import write_image
-from leadline.io.reading import read_json
+from leadline.io.reading import read_record
 from leadline.runtime.ahead import ahead
 from leadline.runtime.predictor import Predictor
 from leadline.scale.cluster import spread
@@ -169,13 +169,13 @@ class Labelling:
         unknown = {
             "data": self.data.resolve().name, "split": "all", "source": "shards", "licence": "unknown", "digest": "",
         }  # fmt: skip
-        known = read_json(file) if file.is_file() else {}
+        known = read_record(file, "an index of shards") if file.is_file() else {}
         return unknown | {key: known[key] for key in unknown if key in known}
 
     def _source(self, shard: Path) -> str:
         """Identifies a shard without reading all of it."""
         table = shard.with_suffix(".json")
-        known = read_json(table) if table.is_file() else {}
+        known = read_record(table, "the table of a shard") if table.is_file() else {}
         return str(known["sha256"]) if "sha256" in known else f"{shard.name}, {shard.stat().st_size} bytes"
 
 

@@ -59,6 +59,11 @@ class FitOptions:
         """The torch device this process computes on."""
         import torch
 
+        if self.device not in ("auto", "gpu"):
+            try:
+                torch.device(self.device)
+            except RuntimeError:
+                raise ConfigError(f"device: '{self.device}' is none; give auto, cpu, cuda or cuda:1") from None
         if self.device in ("auto", "cuda", "gpu") and torch.cuda.is_available():
             return "cuda"
         return "cpu" if self.device in ("auto", "gpu") else self.device
