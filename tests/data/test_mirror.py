@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -142,6 +143,14 @@ def test_what_cannot_be_had_is_one_line_and_leaves_nothing(server, packed, cache
     assert not list(cache.rglob("*.tar"))
 
 
+def test_shards_that_are_packed_again_are_fetched_again(server, packed, tmp_path):
+    assert Shards(server.address)[0].image.max() > 0
+    shutil.rmtree(packed)
+    write_image(tmp_path / "frames" / "images" / "0.png", np.zeros((24, 32, 3), np.float32))
+    pack(Folder(tmp_path / "frames"), packed, per_shard=PER_SHARD)
+    assert Shards(server.address)[0].image.max() == 0
+
+
 def test_an_object_store_is_read_like_a_server(packed):
     store = fsspec.filesystem("memory")
     store.put(str(packed), "/bucket/shards", recursive=True)
@@ -151,4 +160,4 @@ def test_an_object_store_is_read_like_a_server(packed):
 
 def test_an_address_of_no_kind_is_one_line():
     with pytest.raises(ConfigError, match="nowhere://shards: cannot be opened"):
-        Mirror("nowhere://shards", 1e9)
+        Mirror("nowhere://shards", "index.json", 1e9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from filelock import FileLock
 
 from leadline.errors import ConfigError, InputError
 from leadline.io.atomic import writing
-from leadline.io.cache import cache_folder
+from leadline.io.cache import cache_folder, make_in_cache
 
 #: How often a file is asked for, and the seconds between the first two times; they double.
 TRIES, PAUSE = 4, 1.0
@@ -68,30 +69,32 @@ class Mirror(Files):
     """The files of a folder elsewhere, fetched whole when they are first asked for and kept on this machine.
 
     All processes of a machine share what is kept; while one fetches a file, those that need it too wait. What has not
-    been read for longest goes when there is too much. Files elsewhere are taken not to change.
+    been read for longest goes when there is too much.
 
     Args:
         address: of the folder.
+        index: the file there that says what it holds. It is fetched now; as long as it stays what it is, so does all
+            that is kept.
         keep: bytes kept, beside the file that is read.
-        folder: where; by default one of leadline's cache for this address.
 
     Raises:
         ConfigError: nothing knows such addresses.
+        InputError: there is no such index, or it cannot be fetched.
     """
 
-    def __init__(self, address: str, keep: float, folder: Path | None = None) -> None:
+    def __init__(self, address: str, index: str, keep: float) -> None:
         self.address = address.rstrip("/")
         self.keep = keep
-        name = hashlib.sha256(self.address.encode()).hexdigest()[:32]
-        super().__init__(folder or cache_folder() / "mirrored" / name)
         self._system: tuple[int, Any] | None = None
-        self._connected()
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{self.root}: cannot make this folder ({error.strerror}); set LEADLINE_CACHE to another"
-            ) from None
+        mirrored = cache_folder() / "mirrored"
+        make_in_cache(mirrored)
+        with tempfile.TemporaryDirectory(dir=mirrored) as folder:
+            fresh = Path(folder) / index
+            self._fetch(index, fresh)
+            state = hashlib.sha256(self.address.encode() + b"\n" + fresh.read_bytes())
+            super().__init__(mirrored / state.hexdigest()[:32])
+            make_in_cache(self.root)
+            fresh.replace(self.root / index)
 
     def open(self, name: str, size: int = 0) -> BinaryIO:
         """See :meth:`Files.open`; of another size than it should have it is refused."""
@@ -120,7 +123,7 @@ class Mirror(Files):
             if not path.is_file():
                 self._make_room(size)
                 with writing(path) as file:
-                    patiently(lambda: self._fetch(name, file), f"{self.address}/{name}")
+                    self._fetch(name, file)
                     if size and file.stat().st_size != size:
                         raise InputError(
                             f"{self.address}/{name}: has {file.stat().st_size} bytes, {size} are wanted; copy it again"
@@ -133,8 +136,11 @@ class Mirror(Files):
         return []
 
     def _fetch(self, name: str, to: Path) -> None:
-        system, root = self._connected()
-        system.get_file(f"{root}/{name}", str(to))
+        def once() -> None:
+            system, root = self._connected()
+            system.get_file(f"{root}/{name}", str(to))
+
+        patiently(once, f"{self.address}/{name}")
 
     def _connected(self) -> Any:
         """fsspec's file system, and the folder as it calls it; a process that was forked makes its own."""
@@ -182,6 +188,8 @@ def patiently(fetch: Callable[[], None], what: str) -> None:
         try:
             fetch()
             break
+        except ConfigError:
+            raise
         except FileNotFoundError:
             raise InputError(f"{what}: there is no such file") from None
         except Exception as error:  # each file system has its own

@@ -27,6 +27,7 @@ from leadline.frame import Frame
 from leadline.io.images import image_size
 from leadline.io.reading import read_record
 
+INDEX = "index.json"
 #: What a table says of a sample: key, sequence, number, camera, files.
 SAMPLE = 5
 
@@ -74,8 +75,8 @@ class Shards(DataSet):
     ) -> None:
         if mask == "auto":
             raise ConfigError("mask: 'auto' is for packing; shards have the masks they were packed with")
-        kept = Mirror(str(root), keep_gb * 1e9) if is_address(root) else Files(Path(root))
-        file = kept.fetched("index.json")
+        kept = Mirror(str(root), INDEX, keep_gb * 1e9) if is_address(root) else Files(Path(root))
+        file = kept.fetched(INDEX)
         if not file.is_file():
             raise InputError(
                 f"{root}: holds no index.json; a folder that was packed to the end has one beside its shards"

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from leadline.data.lists import FrameId
 from leadline.errors import InputError
-from leadline.io.cache import cache_folder, cache_key
+from leadline.io.cache import cache_folder, cache_key, make_in_cache
 
 
 def unpacked_folder(source: Path) -> Path:
@@ -45,12 +45,7 @@ def unpacked(file: Path, planned: Collection[Path], unpack: Callable[[Callable[[
     """
     if file.is_file():
         return file
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{file.parent}: cannot make this folder ({error.strerror}); set LEADLINE_CACHE to one that can be written"
-        ) from None
+    make_in_cache(file.parent)
     with FileLock(file.parent.with_suffix(".lock")):
         if not file.is_file():
             chosen = set(planned)

@@ -15,6 +15,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LEADLINE_CACHE") or Path.home() / ".cache" / "leadline")
 
 
+def make_in_cache(folder: Path) -> None:
+    """Make a folder of the cache, unless it is there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot make this folder ({error.strerror}); set LEADLINE_CACHE to one that can be written"
+        ) from None
+
+
 def cache_key(sources: Iterable[Path], about: str = "") -> str:
     """What is made of files is kept by: 32 hexadecimal digits, others where a file is another one or was changed.
 
