@@ -18,6 +18,7 @@ def test_the_demo_ends_with_a_page_that_shows_everything(tmp_path, monkeypatch, 
     monkeypatch.setattr(demo, "JUDGE", (3, 1, 1.0))
     monkeypatch.setattr(demo, "SHOW", (1, 3, 15.0))
     monkeypatch.setattr(demo, "PHOTOGRAPHS", ("chelsea",))
+    monkeypatch.setattr(demo, "TIMED", (1, 2))
     out = tmp_path / "demo"
     code, text, err = run(capsys, "demo", "--out", out, "--steps", 30, "--seed", 3)
     assert code == 0, err

@@ -31,6 +31,8 @@ JUDGE, ELSEWHERE = (16, 3, 0.7), 500_000
 SHOW = (1, 60, 15.0)
 #: What the bundled teacher never saw when it learned: it cannot teach it.
 UNSEEN: dict[str, Any] = {"pools": 0.0, "bubbles": 0.0, "tools": 0.0}
+#: Rounds in which models are timed, and calls of each in a round.
+TIMED = (5, 10)
 #: Depth judged, in mm.
 NEAREST, FARTHEST = 1.0, 150.0
 #: Open photographs that scikit-image carries in its wheel.
@@ -315,7 +317,7 @@ def _latencies(predictors: dict[str, Predictor]) -> dict[str, list[float]]:
     from leadline.runtime.timing import measure
 
     image = torch.rand(1, 3, *SIZE)
-    return measure({name: partial(p.model.infer, image) for name, p in predictors.items()}, rounds=5, iterations=10)
+    return measure({name: partial(p.model.infer, image) for name, p in predictors.items()}, *TIMED)
 
 
 def _coloured(depth: DepthMap, truth: DepthMap | None = None) -> np.ndarray:
