@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
+from common.pixels import pixels
 from leadline.data import mirror
 from leadline.data.folder import Folder
 from leadline.data.mirror import Mirror
@@ -87,10 +88,6 @@ def test_frames_from_a_server_are_those_of_the_folder_and_a_shard_is_fetched_onc
     assert sorted(asked(server, ".tar")) == ["000000.tar", "000001.tar", "000002.tar"]
     Shards(server.address)[0]
     assert len(asked(server, ".tar")) == 3
-
-
-def pixels(frames: Shards, indices: list[int]) -> np.ndarray:
-    return np.stack([frames[index].image for index in indices])
 
 
 @pytest.mark.parametrize("start", ["fork", "forkserver"])
