@@ -225,10 +225,11 @@ def _folder_options(
 def _opened(name: str, root: Path, options: dict[str, Any]) -> DataSet:
     """The data set in a folder, or what was packed of it."""
     from leadline.data.dataset import open_dataset
+    from leadline.data.packing import INDEX
     from leadline.data.shards import Shards
     from leadline.errors import ConfigError, InputError
 
-    if not (root / "index.json").is_file():
+    if not (root / INDEX).is_file():
         return open_dataset(name, root, **options)
     kept = {key: options[key] for key in ("mask", "drop_highlights", "every") if key in options}
     shards = Shards(root, **kept)

@@ -38,6 +38,8 @@ from leadline.io.images import read_image, write_image
 from leadline.io.rasters import write_raster
 from leadline.io.reading import read_record
 
+#: Beside the shards: what they are.
+INDEX = "index.json"
 #: Of the tables; another one is not read.
 VERSION = 1
 #: Files whose bytes are kept as they are.
@@ -94,7 +96,7 @@ def pack(
     ]
     check_free(out, about, {job.path for job in jobs})
     # It would be wrong from now on until all shards are there.
-    (out / "index.json").unlink(missing_ok=True)
+    (out / INDEX).unlink(missing_ok=True)
     with ThreadPoolExecutor(threads) as pool:
         tables = list(pool.map(_Job.table, jobs))
     index = about | {"source": data.source, "licence": data.licence, "digest": data.digest}
@@ -183,7 +185,7 @@ def write_index(out: Path, about: Mapping[str, str], tables: Mapping[Path, Table
         for path, table in tables.items()
     ]
     index: Table = {**about, "version": VERSION, "frames": frames, "failed": failed, "shards": shards}
-    write_json(out / "index.json", index, indent=1)
+    write_json(out / INDEX, index, indent=1)
 
 
 def encoded(name: str, write: Callable[[Path], None]) -> bytes:

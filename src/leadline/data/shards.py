@@ -20,14 +20,13 @@ from leadline.data.dataset import NONE, DataSet
 from leadline.data.images import open_mask
 from leadline.data.lists import FrameId, digest
 from leadline.data.mirror import Files, Mirror, is_address
-from leadline.data.packing import VERSION
+from leadline.data.packing import INDEX, VERSION
 from leadline.depth import DepthMap
 from leadline.errors import ConfigError, InputError
 from leadline.frame import Frame
 from leadline.io.images import image_size
 from leadline.io.reading import read_record
 
-INDEX = "index.json"
 #: What a table says of a sample: key, sequence, number, camera, files.
 SAMPLE = 5
 
@@ -60,7 +59,7 @@ class Shards(DataSet):
     tree = {
         "*.tar": "shards",
         "??????.json": "what is where in each",
-        "index.json": "what the shards are",
+        INDEX: "what the shards are",
     }
 
     def __init__(

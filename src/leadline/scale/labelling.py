@@ -165,7 +165,7 @@ class Labelling:
     @cached_property
     def _index(self) -> dict[str, Any]:
         """Of leadline's shards their index; of others what is known of them, which is nothing."""
-        file = self.data / "index.json"
+        file = self.data / packing.INDEX
         unknown = {
             "data": self.data.resolve().name, "split": "all", "source": "shards", "licence": "unknown", "digest": "",
         }  # fmt: skip
@@ -304,7 +304,7 @@ def label(job: Labelling, workers: int = 0, address: str | None = None) -> Itera
     check_free(job.out, about[0], wanted, ("data", "split", "teacher", "depth"))
     there = job.tables(about)
     missing = [number for number, shard in enumerate(job.shards) if job.out / shard.name not in there]
-    (job.out / "index.json").unlink(missing_ok=True)
+    (job.out / packing.INDEX).unlink(missing_ok=True)
     for path, table in there.items():
         yield Done.of(path, table)
     rows = [{"number": number} for number in missing]
