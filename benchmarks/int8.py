@@ -19,14 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import openvino
 import torch
 
 from latency import SIZE, TEACHER, THREADS, made, run_of
 from leadline.checkpoint import Card
 from leadline.data.dataset import open_dataset
 from leadline.data.split import Holdout
-from leadline.engines.openvino import OpenVINOSession
+from leadline.engines.openvino import OpenVINOSession, core
 from leadline.export.calibration import split_frames
 from leadline.export.gate import Gate, against_float, against_truth
 from leadline.export.int8 import write_int8
@@ -109,7 +108,7 @@ def teacher(folder: Path) -> Callable[[], object]:
 
 def executed(path: Path) -> str:
     """What runs in which precision: kind of layer and primitive, and how many."""
-    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kinds: Counter[str] = Counter()
     for node in compiled.get_runtime_model().get_ops():
         info = node.get_rt_info()

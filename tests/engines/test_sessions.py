@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leadline.engines import Session, TensorSpec
 from leadline.engines.onnx import OnnxSession
-from leadline.engines.openvino import OpenVINOSession
+from leadline.engines.openvino import OpenVINOSession, core
 from leadline.errors import ConfigError, InputError
 
 WEIGHT = np.random.default_rng(0).standard_normal((2, 3, 3, 3)).astype(np.float32)
@@ -35,6 +37,39 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("engines") / "network.onnx"
     onnx.save(model, path)
     return path
+
+
+SIGNAL = """
+import os, signal, sys
+{}
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+SESSIONS = """
+from leadline.engines.openvino import OpenVINOSession
+first = OpenVINOSession(sys.argv[1], 1)
+second = OpenVINOSession(sys.argv[1], 1)
+del first
+del second
+"""
+PLUGINS = """
+import openvino
+from leadline.engines.openvino import signal_stack_kept
+with signal_stack_kept():
+    first = openvino.Core().compile_model(sys.argv[1], "CPU")
+    second = openvino.Core().compile_model(sys.argv[1], "CPU")
+    del first
+    del second
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stacks for signals are kept on Linux")
+@pytest.mark.parametrize("code", [SESSIONS, PLUGINS], ids=["sessions", "plugins"])
+def test_openvino_leaves_no_freed_stack_to_signals(code: str, network: Path) -> None:
+    """In a process of its own, as a signal would be the end of this one."""
+    command = [sys.executable, "-c", SIGNAL.format(code), str(network)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "handled\n", "")
 
 
 @pytest.mark.parametrize("engine", FILES)
@@ -72,7 +107,7 @@ def test_openvino_results_survive_the_next_call(network: Path) -> None:
 
 
 def test_openvino_pair_keeps_its_card_and_takes_a_fixed_size(network: Path, tmp_path: Path) -> None:
-    model = openvino.Core().read_model(network)
+    model = core().read_model(network)
     model.set_rt_info('{"kind": "y"}', ["leadline"])
     openvino.serialize(model, str(tmp_path / "a.xml"), str(tmp_path / "b.bin"))
     session = OpenVINOSession(tmp_path / "a.xml", 1, shape=(1, 3, 9, 12), weights=tmp_path / "b.bin")
@@ -125,5 +160,6 @@ def test_a_missing_package_says_what_to_install(
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr("leadline.engines.openvino.core", core.__wrapped__)  # it may have been imported before
     with pytest.raises(ConfigError, match=r"pip install 'leadline\[export\]'"):
         engine(network)

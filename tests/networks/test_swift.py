@@ -3,7 +3,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import openvino
 import pytest
 import skimage.data
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.network_tester import NetworkTester
+from leadline.engines.openvino import core
 from leadline.errors import ConfigError
 from leadline.networks import create
 from leadline.networks.swift import ConvBN, EfficientNetLite, imagenet_file
@@ -40,7 +40,7 @@ class TestSwift(NetworkTester):
         path = tmp_path / "swift.onnx"
         torch.onnx.export(network, (torch.rand(1, 3, 64, 96),), path, dynamo=True, verbose=False)
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-        compiled = openvino.Core().compile_model(path, "CPU", settings)
+        compiled = core().compile_model(path, "CPU", settings)
         kinds = [op.get_rt_info()["layerType"].astype(str) for op in compiled.get_runtime_model().get_ops()]
         # Nothing of its own is left for the padding, the normalisations and the ReLUs of 60 convolutions.
         assert {"Pad", "BatchNormInference", "Clamp", "Relu"} & set(kinds) == set()

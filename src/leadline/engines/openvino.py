@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +42,15 @@ class OpenVINOSession:
         weights: str | Path | None = None,
     ) -> None:
         try:
-            import openvino
+            openvino = core()
         except ImportError:
             raise ConfigError("OpenVINO is not installed; install it with: pip install 'leadline[export]'") from None
         self.path = existing(path)
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if positive(threads):
             config["INFERENCE_NUM_THREADS"] = threads
-        core = openvino.Core()
         try:
-            model = core.read_model(str(self.path), *([] if weights is None else [str(weights)]))
+            model = openvino.read_model(str(self.path), *([] if weights is None else [str(weights)]))
         except RuntimeError as error:
             raise InputError(f"{self.path}: OpenVINO cannot read this file ({first_line(error)})") from None
         self.metadata = _metadata(model)
@@ -57,7 +60,7 @@ class OpenVINOSession:
                 shapes = shape if isinstance(shape[0], Sequence) else [shape]
                 given = [[int(size) for size in each] for each in shapes]  # type: ignore[arg-type, union-attr]
                 model.reshape(dict(zip(model.inputs, given, strict=True)))
-            self._compiled = core.compile_model(model, "CPU", config)
+            self._compiled = openvino.compile_model(model, "CPU", config)
         except RuntimeError as error:
             wanted = "" if shape is None else f" for an input of {tuple(shape)}"
             raise InputError(f"{self.path}: OpenVINO cannot prepare this file{wanted} ({first_line(error)})") from None
@@ -74,6 +77,42 @@ class OpenVINOSession:
             raise InputError(f"{self.path}: cannot run on {shapes} ({first_line(error)})") from None
         # Copies: OpenVINO reuses its output buffers on the next call.
         return [np.array(results[port]) for port in self._compiled.outputs]
+
+
+@cache
+def core() -> Any:
+    """OpenVINO, one for the whole process and never freed.
+
+    Its CPU plugin gives the thread that loads it a stack for signals and frees that with itself. Of several plugins
+    that come and go, not in reverse order or not in the thread they came in, a freed stack stays in use, and the next
+    signal that Python handles, Ctrl-C or the end of a data loader's worker, is a segmentation fault.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+@contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """For what makes OpenVINO's plugins of its own: afterwards this thread has the stack for signals it had before."""
+    if sys.platform != "linux":
+        yield
+        return
+
+    class Stack(ctypes.Structure):
+        """``stack_t`` of sigaltstack(2)."""
+
+        _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+    before, libc = Stack(), ctypes.CDLL(None)
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
 
 
 def keep_antialiasing(model: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from leadline.engines.openvino import core
 from leadline.export.openvino import save
 
 Run = Callable[..., list[np.ndarray]]
@@ -38,10 +39,8 @@ class OpenVINOBackend:
 
     def read(self, path: Path) -> Any:
         """See :class:`Backend`."""
-        import openvino
-
         # A copy of its own: the file is written over while this is in use, and OpenVINO maps weights into memory.
-        return openvino.Core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+        return core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
     def save(self, network: Any, path: Path, metadata: Mapping[str, str]) -> None:
         """See :class:`Backend`."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from leadline.engines.openvino import signal_stack_kept
 from leadline.engines.session import TensorSpec
 from leadline.errors import ConfigError, LeadlineError
 from leadline.export.backends import BACKENDS, Backend
@@ -123,7 +124,7 @@ def write_int8(
             nncf = importlib.import_module("nncf")
         except ImportError:
             raise ConfigError("int8 needs NNCF: pip install 'leadline[export]'") from None
-    with writing_together(out) as path:
+    with writing_together(out) as path, signal_stack_kept():
         difference = write_checked(target, graph, path, str(out), frames)
         before = _bytes(path)
         native = backend.read(path)

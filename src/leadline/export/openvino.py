@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leadline.engines.openvino import OpenVINOSession, keep_antialiasing
+from leadline.engines.openvino import OpenVINOSession, core, keep_antialiasing
 from leadline.engines.session import Session
 from leadline.errors import ConfigError
 from leadline.export.graphs import Graph
@@ -23,13 +23,12 @@ def write_openvino(graph: Graph, path: Path) -> None:
         ConfigError, ExportError: as :func:`leadline.export.onnx.write_onnx`.
     """
     try:
-        import openvino
         from openvino.passes import ConstantFolding, Manager
     except ImportError:
         raise ConfigError("exporting to OpenVINO needs: pip install 'leadline[export]'") from None
     with tempfile.TemporaryDirectory() as folder:
         write_onnx(graph, Path(folder) / "model.onnx")
-        network = openvino.Core().read_model(Path(folder) / "model.onnx")
+        network = core().read_model(Path(folder) / "model.onnx")
         keep_antialiasing(network)
         # The weights of depthwise convolutions come from ONNX by way of a Reshape. Unless it is folded NNCF leaves it
         # between the weights and their quantisation, and OpenVINO then runs these layers, half the network, in float.
