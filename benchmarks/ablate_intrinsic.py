@@ -80,30 +80,31 @@ class Rooms:
     def __init__(self, size: tuple[int, int], clips: int) -> None:
         self.size, self.clips = size, clips
 
-    def learned(self, seed: int) -> DataSet:
-        height, width = self.size
-        return Rendered("room", self.clips, 8, 1000 * seed, rate=3.0, height=height, width=width, poses=True)
-
-    def without_reflections(self, seed: int) -> DataSet:
-        """What is learned from, without what is truly a reflection."""
-        return Diffuse(self.rendered(1000 * seed, self.clips))
+    def learned(self, seed: int, reflections: bool = True) -> DataSet:
+        """What is learned from, with or without what is truly a reflection."""
+        root = self.rendered(1000 * seed, self.clips)
+        return Learned(root) if reflections else Diffuse(root)
 
     def judged(self, seed: int) -> DataSet:
         return Folder(self.rendered(90_000 + 1000 * seed, 12), extras=True)
 
     def rendered(self, first: int, clips: int) -> Path:
-        """Clips with the reflective pixels, the diffuse image and the residual, which :class:`Rendered` leaves out."""
+        """Clips with all that is known of them."""
         height, width = self.size
         world = worlds.create("room", height=height, width=width, rate=3.0)
-        root = cache_folder() / f"room-{world.version}-{height}x{width}-truth-seed{first}"
+        root = cache_folder() / f"room-{world.version}-{height}x{width}-{clips}x8-truth-seed{first}"
         render(world, range(first, first + clips), 8, root)
         return root
 
 
-class Diffuse(Folder):
-    """Images whose masks leave out reflections."""
+class Learned(Folder):
+    """Rendered images and poses, nothing else of what is known of them."""
 
     licence = Rendered.licence
+
+
+class Diffuse(Learned):
+    """Images whose masks leave out reflections."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, extras=True)
@@ -174,10 +175,8 @@ class Bench:
         if not file.is_file():
             size = self.size
             budget = FitOptions(size["steps"], batch_size=size["batch"], size=self.shape, seed=seed, device=self.device)
-            if name == ORACLE and isinstance(self.ground, Rooms):
-                frames = self.ground.without_reflections(seed)
-            else:
-                frames = self.ground.learned(seed)
+            oracle = name == ORACLE and isinstance(self.ground, Rooms)
+            frames = self.ground.learned(seed, reflections=False) if oracle else self.ground.learned(seed)
             train(self.method(name, seed), frames, budget, file)
         return file
 
