@@ -1,14 +1,15 @@
 """What the parts of the intrinsic method are good for, in rendered rooms whose reflections are known, and a real one.
 
-    python benchmarks/ablate_intrinsic.py --quick [--on room sevenscenes] [--networks swift] [--seeds 0 1 2]
+    python benchmarks/ablate_intrinsic.py --quick [--on room sevenscenes] [--networks litenet] [--seeds 0 1 2]
     python benchmarks/ablate_intrinsic.py --paper --device cuda
 
 One network of each kind is trained by self-supervision alone (base), with a decomposition beside it that depth does not
 heed (so that what comes of more frames and a shared encoder is seen), with one that keeps reflections from depth, found
 by Mahalanobis distance or by triplets, and by distillation from the base and the third. In rendered rooms also with the
 true reflections kept from depth (oracle), which no mask can do better than. Poses are known, places, steps, size and
-order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on reflective ones, and
-elsewhere; metric AbsRel, not aligned; the last columns are means of the ratios to the base within each seed. In
+order are the same. Judged after median alignment on places kept apart: AbsRel of all pixels, on reflective ones, on
+those of them that are polished but no mirrors, and elsewhere; metric AbsRel, not aligned; the last columns are means of
+the ratios to the base within each seed. In
 rendered rooms also the mask of reflections, as training makes it, over all judged frames: precision, recall and F1,
 beside the F1 of the brightness threshold that is best on these very frames; and the errors of the diffuse image and the
 residual, beside those of no decomposition, L = I and R = 1. In the real room (7-Scenes) there is no such truth, and
@@ -52,14 +53,15 @@ from leadline.training.rendered import Rendered, render
 BASE, BESIDE, DISTILLED = "base", "+decomposition, no mask", "+distillation"
 ORACLE = "base, true reflections left out"
 MASKS = {"+mask": "mahalanobis", "+mask by triplets": "triplets"}
-DEPTH = ("reflective", "elsewhere", "abs_rel", "metric")
+DEPTH = ("reflective", "polished", "elsewhere", "abs_rel", "metric")
+REAL = ("abs_rel", "metric")
 MASK = ("f1", "precision", "recall", "flagged", "reflective_share", "brightness_f1")
 PARTS = ("diffuse", "diffuse_none", "residual", "residual_none")
 PARTS = (*PARTS, *(f"{part}_reflective" for part in PARTS[:2]))
 SIZES: dict[str, dict[str, Any]] = {
     "quick": {
-        "networks": ["swift"], "steps": 200, "batch": 8, "lr": 5e-4, "clips": 40, "room": (128, 160),
-        "sevenscenes": (128, 160),
+        "networks": ["litenet", "monodepth2-resnet18"], "steps": 200, "batch": 8, "lr": 1e-3, "clips": 80,
+        "room": (64, 96), "sevenscenes": (64, 96),
     },
     "paper": {
         "networks": ["litenet", "monodepth2-resnet18"], "steps": 40_000, "batch": 12, "lr": 1e-4, "clips": 640,
@@ -85,8 +87,10 @@ class Rooms:
         root = self.rendered(1000 * seed, self.clips)
         return Learned(root) if reflections else Diffuse(root)
 
-    def judged(self, seed: int) -> DataSet:
-        return Folder(self.rendered(90_000 + 1000 * seed, 12), extras=True)
+    def judged(self, seed: int, polish: bool = False) -> DataSet:
+        """Places kept apart, by all their reflections or by polish alone."""
+        root = self.rendered(90_000 + 1000 * seed, 12)
+        return Polished(root, extras=True) if polish else Folder(root, extras=True)
 
     def rendered(self, first: int, clips: int) -> Path:
         """Clips with all that is known of them."""
@@ -117,6 +121,16 @@ class Diffuse(Learned):
         return {"mask": ~more["reflective"] & more.get("mask", True)}
 
 
+class Polished(Folder):
+    """Judged by polish alone, which changes a surface's own light by less than a factor of two; mirrors do by more."""
+
+    def more(self, id: FrameId) -> dict[str, Any]:
+        """The mask of reflections without mirrors."""
+        more = super().more(id)
+        gain = np.abs(np.log(more["residual"])).mean(axis=-1)
+        return more | {"reflective": more["reflective"] & (gain < np.log(2))}
+
+
 class SevenScenes(RealRoom):
     """The real room."""
 
@@ -130,7 +144,7 @@ Ground = Rooms | SevenScenes
 def main() -> None:
     known = parser(__doc__, "intrinsic")
     known.add_argument("--on", choices=["room", "sevenscenes"], nargs="+", default=["room"])
-    known.add_argument("--networks", nargs="+", help="backbones; by default swift, at the paper's size two")
+    known.add_argument("--networks", nargs="+", help="backbones; by default two")
     options = known.parse_args()
     name = options.scale
     size = SIZES[name]
@@ -142,7 +156,7 @@ def main() -> None:
             figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures, options.jobs)
             title = f"{name}, {on}, {network}"
             if on == "sevenscenes":
-                print_table(figures, DEPTH[2:], BASE, title)
+                print_table(figures, REAL, BASE, title)
                 continue
             print_table(figures, DEPTH, BASE, title)
             print_table(figures, ("elsewhere",), BASE, f"{title}, elsewhere")
@@ -159,13 +173,17 @@ class Bench:
     def figures(self, name: str, seed: int) -> Figures:
         """Train one network, unless another run needed it already, and judge it."""
         model, frames = LeadlineModel.open(self.trained(name, seed)), self.ground.judged(seed)
+        candidate = calibrated("model", Predictor(model).predict, model.parallel)
         figures: Figures = {}
         for key, alignment in (("abs_rel", "median"), ("metric", "none")):
             rules = replace(self.ground.rules, alignment=alignment)
-            result = rules.evaluate(calibrated("model", Predictor(model).predict, model.parallel), frames)
+            result = rules.evaluate(candidate, frames)
             figures[key] = result.means["abs_rel"]
             if alignment == "median":
                 figures |= {group: means["abs_rel"] for group, means in result.groups.items()}
+        if isinstance(self.ground, Rooms):
+            polished = self.ground.rules.evaluate(candidate, self.ground.judged(seed, polish=True))
+            figures["polished"] = polished.groups["reflective"]["abs_rel"]
         if name in MASKS and isinstance(frames, Folder):
             figures |= judge_decomposition(model, frames, self.ground, self.shape, MASKS[name])
         return figures
