@@ -1,4 +1,4 @@
-"""Write the pages that list what the code knows: data.md and protocols.md.
+"""Write the pages that list what the code knows: data.md, models.md and protocols.md.
 
 python docs/tables.py
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from leadline.checkpoint import bundled, read_card
 from leadline.data.dataset import NONE, datasets
 from leadline.io.atomic import write_text
 from leadline.protocols import protocols
@@ -43,6 +44,42 @@ named.
 | least-median | scale of the least median of squares | each image |
 | mean-lsq | scale by least squares of the frames' mean depths | each video |
 """
+
+
+MODELS = """# Models that come along
+
+What `leadline predict --model NAME` finds without a download. Written by `python docs/tables.py` from the card inside each; `leadline info
+NAME` prints it. Any other model is a file of yours, or a name on the Hugging Face hub.
+
+What a card's figures mean: frames were kept apart from training, from places it never saw, and the error on them stands beside two baselines
+that cost nothing, the mean of all training labels and the label of the nearest training frame.
+"""
+#: What each is not good for, which no card can measure.
+LIMITS = {
+    "tract-teacher": "It has seen rendered tubes alone: of rooms, streets and faces its answers are not to be trusted, and of real "
+    "endoscopy they were looked at, not measured, as there is no truth. Depth is known up to one factor. Texture of wet mucosa shows in it.",
+}
+
+
+def models_page() -> str:
+    """Every bundled model: its card, and its limits."""
+    parts = [MODELS]
+    for name, file in sorted(bundled().items()):
+        card = read_card(file)
+        size = "x".join(map(str, card.input_size or ()))
+        rows = [
+            ("architecture", card.architecture),
+            ("gives", f"{card.kind}" + (f", {card.unit}" if card.unit != "arbitrary" else "")),
+            ("trained at", f"{size} (height x width)"),
+            ("trained on", card.data),
+            ("taught by", card.teacher.get("name", "true depth")),
+            ("licence", card.licence),
+            ("size", f"{file.stat().st_size / 1e6:.1f} MB"),
+            *((key, f"{value:g}" if isinstance(value, float) else str(value)) for key, value in card.metrics.items()),
+        ]
+        parts.append(f"\n## {name}\n\n{LIMITS[name]}\n")
+        parts.append(_table(("", ""), rows))
+    return "\n".join(parts)
 
 
 def data_page() -> str:
@@ -87,7 +124,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
-PAGES = {"data.md": data_page, "protocols.md": protocols_page}
+PAGES = {"data.md": data_page, "models.md": models_page, "protocols.md": protocols_page}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

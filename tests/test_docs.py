@@ -1,14 +1,102 @@
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+from leadline import cli
+from leadline.errors import LeadlineError
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
-@pytest.mark.parametrize("page", ["data.md", "protocols.md"])
+@pytest.mark.parametrize("page", ["data.md", "models.md", "protocols.md"])
 def test_the_pages_list_what_the_code_knows(page):
     pages = runpy.run_path(str(DOCS / "tables.py"))["PAGES"]
     assert (DOCS / page).read_text() == pages[page](), "run: python docs/tables.py"
+
+
+def test_the_book_is_written_and_its_links_lead_somewhere(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = "".join(page.read_text() for page in (tmp_path / "site").rglob("*.html"))
+    fetched = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(?:https?:)?//(?!localhost)[^\" >]+", written)
+    assert not [each for each in fetched if "rel=canonical" not in each and 'rel="canonical"' not in each]
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 10
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """What stands between fences of this language."""
+    parts = re.split(r"^```(.*)\n", page.read_text(), flags=re.MULTILINE)  # text, opened, code, closed, text, ...
+    for opened, code in zip(parts[1::4], parts[2::4], strict=True):
+        if opened == language:
+            yield code
+
+
+def commands(page: Path, program: str) -> list[str]:
+    """Lines of unmarked code that call a program, those that go on after a backslash as one, without comments."""
+    lines = "\n".join(blocks(page, "")).replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+#.*", "", line.strip()) for line in lines if line.strip().startswith(f"{program} ")]
+
+
+class Understood(Exception):
+    """A command got as far as its options being right."""
+
+
+LINES = [(page.relative_to(ROOT), line) for page in PAGES for line in commands(page, "leadline")]
+
+
+@pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page}: {line[:60]}" for page, line in LINES])
+def test_commands_of_the_docs_are_understood(page, line, monkeypatch):
+    command, *rest = shlex.split(line)[1:]
+    module = importlib.import_module(f"leadline.cli.{command}")
+    parse = module.parse
+
+    def only_parsed(parser, arguments):
+        parse(parser, arguments)
+        raise Understood
+
+    monkeypatch.setattr(module, "parse", only_parsed)
+    with pytest.raises(Understood):
+        cli.main([command, *rest])
+
+
+def test_there_are_commands_in_the_docs():
+    assert {shlex.split(line)[1] for _, line in LINES} == set(cli.COMMANDS) - {"demo"}
+
+
+SCRIPTS = sorted({name for page in PAGES for name in re.findall(r"(?:benchmarks|docs)/\w+\.py", page.read_text())})
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_that_the_docs_name_are_there(script):
+    assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_of_the_docs_imports_what_there_is(page):
+    for code in blocks(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Import):
+                for each in node.names:
+                    importlib.import_module(each.name)
+            elif isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                for each in node.names:
+                    assert hasattr(module, each.name) or importlib.import_module(f"{node.module}.{each.name}")
