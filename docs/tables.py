@@ -48,16 +48,17 @@ named.
 
 MODELS = """# Models that come along
 
-What `leadline predict --model NAME` finds without a download. Written by `python docs/tables.py` from the card inside each; `leadline info
-NAME` prints it. Any other model is a file of yours, or a name on the Hugging Face hub.
+What `leadline predict --model NAME` finds without a download. Written by `python docs/tables.py` from the card inside
+each; `leadline info NAME` prints it. Any other model is a file of yours, or a name on the Hugging Face hub.
 
-What a card's figures mean: frames were kept apart from training, from places it never saw, and the error on them stands beside two baselines
-that cost nothing, the mean of all training labels and the label of the nearest training frame.
+What a card's figures mean: frames were kept apart from training, from places it never saw, and the error on them stands
+beside two baselines that cost nothing, the mean of all training labels and the label of the nearest training frame.
 """
 #: What each is not good for, which no card can measure.
 LIMITS = {
-    "tract-teacher": "It has seen rendered tubes alone: of rooms, streets and faces its answers are not to be trusted, and of real "
-    "endoscopy they were looked at, not measured, as there is no truth. Depth is known up to one factor. Texture of wet mucosa shows in it.",
+    "tract-teacher": """It has seen rendered tubes alone: of rooms, streets and faces its answers are not to be trusted,
+and of real endoscopy they were looked at, not measured, as there is no truth. Depth is known up to one factor. Texture
+of wet mucosa shows in it."""
 }
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from leadline import cli
-from leadline.errors import LeadlineError
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
