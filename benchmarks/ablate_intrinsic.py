@@ -145,13 +145,17 @@ def main() -> None:
     known = parser(__doc__, "intrinsic")
     known.add_argument("--on", choices=["room", "sevenscenes"], nargs="+", default=["room"])
     known.add_argument("--networks", nargs="+", help="backbones; by default two")
+    known.add_argument("--steps", type=int, help="instead of the size's")
+    known.add_argument("--clips", type=int, help="rendered places to learn from, instead of the size's")
     options = known.parse_args()
-    name = options.scale
-    size = SIZES[name]
+    other = {key: value for key in ("steps", "clips") if (value := getattr(options, key))}
+    name = "-".join([options.scale, *(f"{value}{key}" for key, value in other.items())])
+    size = SIZES[options.scale] | other
     for on in options.on:
         ground = Rooms(size["room"], size["clips"]) if on == "room" else SevenScenes(options.data)
-        rows = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED] if on == "room" else [BASE, BESIDE, "+mask", DISTILLED]
-        for network in options.networks or size["networks"]:
+        for place, network in enumerate(options.networks or size["networks"]):
+            rows = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED] if place == 0 else [BASE, ORACLE, "+mask", DISTILLED]
+            rows = [row for row in rows if on == "room" or row not in (ORACLE, "+mask by triplets")]
             bench = Bench(ground, network, size, size[on], options.device)
             figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures, options.jobs)
             title = f"{name}, {on}, {network}"
@@ -160,8 +164,9 @@ def main() -> None:
                 continue
             print_table(figures, DEPTH, BASE, title)
             print_table(figures, ("elsewhere",), BASE, f"{title}, elsewhere")
-            print_table({key: figures[key] for key in MASKS}, MASK, title=f"{title}, reflections")
-            print_table({key: figures[key] for key in MASKS}, PARTS, title=f"{title}, decomposition")
+            masks = {key: figures[key] for key in MASKS if key in figures}
+            print_table(masks, MASK, title=f"{title}, reflections")
+            print_table(masks, PARTS, title=f"{title}, decomposition")
 
 
 class Bench:
