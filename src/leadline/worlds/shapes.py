@@ -151,15 +151,15 @@ def tube(path: np.ndarray, radius: float | np.ndarray, sides: int = 8, number: i
     ahead = steps / np.maximum(length, 1e-12)[:, None]
     tangents = np.concatenate([ahead[:1], ahead[:-1] + ahead[1:], ahead[-1:]])
     tangents /= np.maximum(np.linalg.norm(tangents, axis=1, keepdims=True), 1e-12)
+    across = np.empty_like(tangents)
     side = np.eye(3)[np.argmin(np.abs(tangents[0]))]
-    frames = []
-    for tangent in tangents:  # turned as little as possible from one place to the next
+    for place, tangent in enumerate(tangents):  # turned as little as possible from one place to the next
         side = side - tangent * (side @ tangent)
-        side = side / np.linalg.norm(side)
-        frames.append([side, np.cross(tangent, side)])
+        side = across[place] = side / np.sqrt(side @ side)
+    frames = np.stack([across, np.cross(tangents, across)], axis=1)
     turn = np.linspace(0, 2 * np.pi, sides + 1)
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    outward = np.einsum("sk,nkj->nsj", circle, np.array(frames))
+    outward = np.einsum("sk,nkj->nsj", circle, frames)
     travelled = np.concatenate([[0], np.cumsum(length)])
     slope = np.gradient(thick, np.maximum(travelled, travelled + 1e-9 * np.arange(len(path))))
     normals = outward - slope[:, None, None] * tangents[:, None]
