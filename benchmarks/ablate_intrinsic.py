@@ -155,7 +155,8 @@ def main() -> None:
         ground = Rooms(size["room"], size["clips"]) if on == "room" else SevenScenes(options.data)
         for place, network in enumerate(options.networks or size["networks"]):
             rows = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED] if place == 0 else [BASE, ORACLE, "+mask", DISTILLED]
-            rows = [row for row in rows if on == "room" or row not in (ORACLE, "+mask by triplets")]
+            if on == "sevenscenes":
+                rows = [BASE, "+mask", DISTILLED]
             bench = Bench(ground, network, size, size[on], options.device)
             figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures, options.jobs)
             title = f"{name}, {on}, {network}"
