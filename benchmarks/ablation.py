@@ -119,9 +119,8 @@ def print_table(
     """Mean and standard deviation over the seeds; of the first column also the ratio to ``base`` within each seed."""
     width = max(map(len, figures)) + 2
     print(f"\n{title}: mean and standard deviation over {len(next(iter(figures.values())))} seeds")
-    print(
-        " " * width + "".join(f"{column:>22}" for column in columns) + (f"{columns[0] + ' / ' + base:>26}" * bool(base))
-    )
+    ratio = f"{columns[0] + ' / ' + base:>26}" if base else ""
+    print(" " * width + "".join(f"{column:>22}" for column in columns) + ratio)
     for name, each in figures.items():
         cells = [_spread([one.get(column, float("nan")) for one in each], 22) for column in columns]
         if base:
