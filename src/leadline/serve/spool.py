@@ -23,6 +23,9 @@ NAME = re.compile(r"[0-9a-f]{32}")
 #: Files of a job's folder: what was sent, and what was made of it.
 SENT, VIDEO, DEPTH = "sent", "video.mp4", "depth.zip"
 _STATE = "job.json"
+#: Seconds that a server which was killed may still hold its spool: a process it was just starting has all its files
+#: open until it becomes another program.
+LETTING_GO = 3.0
 
 
 @dataclass
@@ -77,7 +80,7 @@ class Spool:
         self.folder, self.passing = folder.resolve(), folder.resolve() / "passing"
         self._lock = FileLock(self.folder / "lock")
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=LETTING_GO)
         except Timeout:
             raise ConfigError(f"spool: {folder} is used by another server; give --spool another folder") from None
         shutil.rmtree(self.passing, ignore_errors=True)  # of a server that was killed
