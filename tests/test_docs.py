@@ -30,8 +30,7 @@ def test_the_book_is_written_and_its_links_lead_somewhere(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     written = "".join(page.read_text() for page in (tmp_path / "site").rglob("*.html"))
-    fetched = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(?:https?:)?//(?!localhost)[^\" >]+", written)
-    assert not [each for each in fetched if "rel=canonical" not in each and 'rel="canonical"' not in each]
+    assert re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(?:https?:)?//[^\" >]+", written) == []
 
 
 def test_links_of_the_readme_lead_somewhere():
@@ -48,17 +47,17 @@ def blocks(page: Path, language: str) -> Iterator[str]:
             yield code
 
 
-def commands(page: Path, program: str) -> list[str]:
-    """Lines of unmarked code that call a program, those that go on after a backslash as one, without comments."""
+def commands(page: Path) -> list[str]:
+    """Lines of unmarked code that call leadline, those that go on after a backslash as one, without comments."""
     lines = "\n".join(blocks(page, "")).replace("\\\n", " ").splitlines()
-    return [re.sub(r"\s+#.*", "", line.strip()) for line in lines if line.strip().startswith(f"{program} ")]
+    return [re.sub(r"\s+#.*", "", line.strip()) for line in lines if line.strip().startswith("leadline ")]
 
 
 class Understood(Exception):
     """A command got as far as its options being right."""
 
 
-LINES = [(page.relative_to(ROOT), line) for page in PAGES for line in commands(page, "leadline")]
+LINES = [(page.relative_to(ROOT), line) for page in PAGES for line in commands(page)]
 
 
 @pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page}: {line[:60]}" for page, line in LINES])
