@@ -49,7 +49,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "quick": {"architecture": "swift", "size": (128, 160), "clips": 60, "steps": 160, "batch": 4, "lr": 2e-3},
     "paper": {"architecture": "litenet", "size": (256, 320), "clips": 640, "steps": 40_000, "batch": 12, "lr": 1e-4},
 }
-BUNDLED, SENSOR = "tract-teacher", "sensor"
+BUNDLED, SENSOR = "leadline-tract", "sensor"
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def main() -> None:
             for peer in sorted((options.data / "peers").glob("*.tflite")):
                 card = NetworkCard.read(CARDS / f"{peer.stem}.card.yaml")
                 print(row(name, case, leadline.load(str(peer), card=card)), flush=True)
-            print(row(name, case, leadline.load("tract-teacher")), flush=True)
+            print(row(name, case, leadline.load("leadline-tract")), flush=True)
 
 
 if __name__ == "__main__":

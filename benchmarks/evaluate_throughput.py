@@ -1,6 +1,7 @@
 """How busy `leadline evaluate` keeps the machine.
 
-    python benchmarks/evaluate_throughput.py [--data ../shared/data] [--model tract-teacher] [--frames 180] [--rounds 3]
+    python benchmarks/evaluate_throughput.py [--data ../shared/data] [--model leadline-tract]
+                                              [--frames 180] [--rounds 3]
 
 KITTI frames at full resolution under the protocol kitti-eigen: decoding, network, ground truth from the lidar's points
 and metrics. Each part is first measured alone, on all cores, in CPU seconds; cores / their sum is the most frames a
@@ -67,7 +68,7 @@ def alone(work: Callable[[int], Any], frames: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="tract-teacher")
+    parser.add_argument("--model", default="leadline-tract")
     parser.add_argument("--frames", type=int, default=180)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

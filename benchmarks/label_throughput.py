@@ -1,6 +1,6 @@
 """Labelling 2,000 images by one process and by two of Ray: the same bytes, and how much faster.
 
-    python benchmarks/label_throughput.py [--model tract-teacher] [--data ../shared/data] [--images 2000] [--workers 2]
+    python benchmarks/label_throughput.py [--model leadline-tract] [--data ../shared/data] [--images 2000] [--workers 2]
 
 The frames of 7-Scenes, over and over, at 160x120, packed as WebDataset shards of 100. Every process that labels has one
 thread. Printed are images a second of either, their ratio, and how many shards differ, which is to be none; then what
@@ -30,7 +30,7 @@ MANY = 10_000_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tract-teacher")
+    parser.add_argument("--model", default="leadline-tract")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)

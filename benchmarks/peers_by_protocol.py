@@ -55,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     candidates = [asked("row position", rows_as_disparity, parallel=True)]
     with tempfile.TemporaryDirectory() as folder:
-        specs = ["tract-teacher", *options.student]
+        specs = ["leadline-tract", *options.student]
         for card in sorted(CARDS.glob("*.card.yaml")):
             name = card.name.removesuffix(".card.yaml")
             for file in (card, options.data / "peers" / f"{name}.tflite"):

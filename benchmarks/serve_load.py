@@ -1,6 +1,6 @@
 """What `leadline serve` stands: many clients at once, with batching and without.
 
-    python benchmarks/serve_load.py [--model tract-teacher] [--clients 200] [--seconds 60] [--batch 8] [--rounds 1]
+    python benchmarks/serve_load.py [--model leadline-tract] [--clients 200] [--seconds 60] [--batch 8] [--rounds 1]
 
 A real server in a process of its own, on loopback. Each client sends one photograph after the other (--image, or a
 640x480 JPEG that is made) and waits as long as a 429 tells it to. Batching and --batch 1 take turns in each round.
@@ -37,7 +37,7 @@ from leadline.io.atomic import write_json
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tract-teacher")
+    parser.add_argument("--model", default="leadline-tract")
     parser.add_argument("--runtime", default="torch")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)

@@ -1,6 +1,6 @@
 """How much steadier models of single images become, on real video with measured depth and poses.
 
-    python benchmarks/stabilise.py [--data ../shared/data] [--models tract-teacher pydnet_pp fast_depth_224] [--choose]
+    python benchmarks/stabilise.py [--data ../shared/data] [--models leadline-tract pydnet_pp fast_depth_224] [--choose]
 
 480 frames of 7-Scenes. The constants of leadline.runtime.stabilise were chosen on frames 0 to 159 (--choose prints
 their figures for other constants); all others are reported on frames 160 to 479, which nothing was chosen on. Every
@@ -47,7 +47,7 @@ Answers = Sequence[tuple[np.ndarray, DepthMap]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--models", nargs="+", default=["tract-teacher", "pydnet_pp", "fast_depth_224"])
+    parser.add_argument("--models", nargs="+", default=["leadline-tract", "pydnet_pp", "fast_depth_224"])
     parser.add_argument("--choose", action="store_true", help="other constants, on the part they are chosen on")
     parser.add_argument("--frames", type=int, default=480, help="fewer for a first look")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """`leadline predict` on a 720p video file: how much of the machine it uses, and whether its memory stays flat.
 
-    python benchmarks/video_end_to_end.py [--model tract-teacher] [--stabilise] [--data ../shared/data] [--rounds 3]
+    python benchmarks/video_end_to_end.py [--model leadline-tract] [--stabilise] [--data ../shared/data] [--rounds 3]
     python benchmarks/video_end_to_end.py --memory 5000
 
 A real driving clip (highway.mp4, 1280x720), shown over and over. In each round decoding, network, post-processing (the
@@ -35,7 +35,7 @@ ALONE = 38
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tract-teacher")
+    parser.add_argument("--model", default="leadline-tract")
     parser.add_argument("--runtime", default="torch")
     parser.add_argument("--stabilise", action="store_true")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -35,7 +35,7 @@ CORES = os.cpu_count() or 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=["tract-teacher"])
+    parser.add_argument("--model", nargs="+", default=["leadline-tract"])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--times", type=int, default=2, help="at its start and end a video keeps fewer cores busy")
     parser.add_argument("--rounds", type=int, default=3)

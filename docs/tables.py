@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from leadline.checkpoint import bundled, read_card
+from leadline.checkpoint import bundled, caveat, read_card
 from leadline.data.dataset import NONE, datasets
 from leadline.io.atomic import write_text
 from leadline.protocols import protocols
@@ -54,12 +54,6 @@ each; `leadline info NAME` prints it. Any other model is a file of yours, or a n
 What a card's figures mean: frames were kept apart from training, from places it never saw, and the error on them stands
 beside two baselines that cost nothing, the mean of all training labels and the label of the nearest training frame.
 """
-#: What each is not good for, which no card can measure.
-LIMITS = {
-    "tract-teacher": """It has seen rendered tubes alone: of rooms, streets and faces its answers are not to be trusted,
-and of real endoscopy they were looked at, not measured, as there is no truth. Depth is known up to one factor. Texture
-of wet mucosa shows in it."""
-}
 
 
 def models_page() -> str:
@@ -78,7 +72,7 @@ def models_page() -> str:
             ("size", f"{file.stat().st_size / 1e6:.1f} MB"),
             *((key, f"{value:g}" if isinstance(value, float) else str(value)) for key, value in card.metrics.items()),
         ]
-        parts.append(f"\n## {name}\n\n{LIMITS[name]}\n")
+        parts.append(f"\n## {name}\n\n{caveat(name)}\n")
         parts.append(_table(("", ""), rows))
     return "\n".join(parts)
 

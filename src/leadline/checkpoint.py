@@ -121,6 +121,14 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
+def caveat(model: str | os.PathLike[str]) -> str:
+    """What a bundled checkpoint is not good for, by its name, as one line; empty for any other model."""
+    file = bundled().get(str(model))
+    if file is None or Path(model).exists():
+        return ""
+    return " ".join(file.with_suffix(".txt").read_text(encoding="utf-8").split())
+
+
 def locate(path: str | os.PathLike[str]) -> Path:
     """The checkpoint at ``path``: itself, ``model.safetensors`` in that folder, or the bundled one so named."""
     file = Path(path)

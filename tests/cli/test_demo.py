@@ -32,13 +32,13 @@ def test_the_demo_ends_with_a_page_that_shows_everything(tmp_path, monkeypatch, 
     assert "nan" not in page.lower()
     assert len(list(VideoReader(out / "clip.mp4"))) == 3
     figures = json.loads((out / "evaluation" / "result.json").read_text())
-    assert [entry["model"] for entry in figures] == ["student-before", "student", "tract-teacher", "mean depth"]
+    assert [entry["model"] for entry in figures] == ["student-before", "student", "leadline-tract", "mean depth"]
     before, student, teacher, mean = (entry["means"]["abs_rel"] for entry in figures)
     assert teacher < 0.5 * mean, "the bundled teacher has lost its knowledge"
     assert student < before
     assert f"{student:.3f}" in page
     card = checkpoint.read_card(out / "student.safetensors")
-    assert card.teacher["name"] == "tract-teacher"
+    assert card.teacher["name"] == "leadline-tract"
     assert "apache-2.0" in card.licence.lower()
 
 

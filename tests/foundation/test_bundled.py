@@ -15,7 +15,7 @@ from leadline.foundation.licences import is_restricted
 def test_bundled_models_are_small_and_say_what_they_are():
     files = checkpoint.bundled()
     assert sum(path.stat().st_size for path in files.values()) <= 40e6
-    assert files["tract-teacher"].stat().st_size <= 15e6
+    assert files["leadline-tract"].stat().st_size <= 15e6
     for name in files:
         card = checkpoint.read_card(name)
         assert not is_restricted(card.licence), name
@@ -25,7 +25,7 @@ def test_bundled_models_are_small_and_say_what_they_are():
 
 
 def test_the_teacher_knows_tubes_it_has_never_seen():
-    predictor = leadline.load("tract-teacher")
+    predictor = leadline.load("leadline-tract")
     assert str(predictor.model.kind) == "scale-invariant-depth"
     world = worlds.create("tract", pools=0, bubbles=0, tools=0, rate=1)
     errors = []
@@ -39,8 +39,8 @@ def test_the_teacher_knows_tubes_it_has_never_seen():
 
 def test_a_file_of_that_name_comes_first_and_a_misspelt_name_is_answered(tmp_path, monkeypatch, student_file):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="did you mean 'tract-teacher'"):
-        load("tract-teachr")
-    (tmp_path / "tract-teacher").mkdir()
-    (tmp_path / "tract-teacher" / "model.safetensors").write_bytes(student_file.read_bytes())
-    assert load("tract-teacher").card.architecture == "litenet-tiny"
+    with pytest.raises(InputError, match="did you mean 'leadline-tract'"):
+        load("leadline-trct")
+    (tmp_path / "leadline-tract").mkdir()
+    (tmp_path / "leadline-tract" / "model.safetensors").write_bytes(student_file.read_bytes())
+    assert load("leadline-tract").card.architecture == "litenet-tiny"

@@ -23,7 +23,7 @@ def test_a_recipe_trains_on_its_layout_and_is_judged_by_its_protocol(recipe, tmp
     out = tmp_path / "student.safetensors"
     code, _, err = run(
         capsys, "train", recipe, "--data.root", tmp_path / "data", "--data.split", split, "--out", out,
-        "--method.teacher", "tract-teacher", "--method.alignment.encoder", "efficientnet-lite0",
+        "--method.teacher", "leadline-tract", "--method.alignment.encoder", "efficientnet-lite0",
         "--method.base.offsets", "[-1,1]", "--fit.size", "[64,96]", "--fit.batch_size", 2, "--fit.steps", 2,
         "--fit.workers", 0,
     )  # fmt: skip

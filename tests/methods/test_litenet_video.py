@@ -161,7 +161,7 @@ def test_the_recipe_trains_and_goes_on_where_it_was(tmp_path, capsys, monkeypatc
     card = checkpoint.read_card(tmp_path / "whole.safetensors")
     assert card.kind == "metric-depth"
     assert card.unit == "mm"
-    assert card.teacher["name"] == "tract-teacher"
+    assert card.teacher["name"] == "leadline-tract"
     board = EventAccumulator(str(tmp_path / "whole.run" / "events"), size_guidance={"images": 0}).Reload()
     assert {"kept_apart", "training/middle", "training/synthesised", "training/used"} == set(board.Tags()["images"])
     assert "loss/photometric" in board.Tags()["scalars"]

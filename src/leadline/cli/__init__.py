@@ -35,8 +35,7 @@ COMMANDS = {
 }
 
 #: The bundled model that is used where none is named.
-BUNDLED = "tract-teacher"
-BUNDLED_NOTE = "learned from rendered endoscopy alone; what it says of anything else is not to be trusted"
+BUNDLED = "leadline-tract"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadline.cli import BUNDLED, make_parser, parse
+from leadline.cli import make_parser, parse
 from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leadline.protocols.evaluation import Result
     from leadline.runtime.predictor import Predictor
 
-TEACHER = BUNDLED
+TEACHER = "leadline-tract"
 #: Clips to learn from, their frames, and frames a second: about what a few minutes of training can look at.
 LEARN = (40, 5, 1.0)
 #: Size trained at, and learning rate: found on other places, for runs of two minutes.

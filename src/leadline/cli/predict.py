@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.cli import BUNDLED, BUNDLED_NOTE, failed, make_parser, parse
+from leadline.checkpoint import caveat
+from leadline.cli import BUNDLED, failed, make_parser, parse
 from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def predict(
     from leadline.runtime.writing import ImageWriter, check_formats
 
     check_formats(formats)
-    if model == BUNDLED:
-        print(f"leadline: note: {BUNDLED} {BUNDLED_NOTE}", file=sys.stderr)
+    if note := caveat(model):
+        print(f"leadline: note: {model}: {note}", file=sys.stderr)
     folders = inputs if dataset else [spec for spec in inputs if is_rig(spec)]
     rest = [spec for spec in inputs if spec not in folders]
     rigs = _rigs(folders, dataset)

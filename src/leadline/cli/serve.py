@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.cli import BUNDLED, BUNDLED_NOTE, make_parser, parse
+from leadline.checkpoint import caveat
+from leadline.cli import BUNDLED, make_parser, parse
 from leadline.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def serve(
         jobs = Spool(Path(spool) if spool is not None else cache_folder() / "serve")
         try:
             service = Service(
-                load, lens, BUNDLED_NOTE if model == BUNDLED else "", batch, wait / 1000, threads,
+                load, lens, caveat(model), batch, wait / 1000, threads,
                 token or os.environ.get(TOKEN, "").split(), limits, grace,
             )  # fmt: skip
             app = create_app(predictor, jobs, service)
