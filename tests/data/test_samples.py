@@ -95,3 +95,12 @@ def test_frames_of_few_places_come_at_a_time_and_every_frame_once():
     assert resumed == order[17 * 4 :]
     alone, plain = (list(Draws(50, 5, 20, seed=2, places=where)) for where in (list(range(50)), None))
     assert alone == plain
+
+
+def test_another_camera_is_seen_by_the_student_alone(scenes):
+    samples = Samples(Folder(scenes), (64, 96), Augmentation(crop=1.0, flip=0.0, jitter=0.0, sensor=1.0), seed=5)
+    plain = Samples(Folder(scenes), (64, 96), Augmentation(crop=1.0, flip=0.0, jitter=0.0), seed=5)
+    one, other = samples[3, 0], plain[3, 0]
+    assert torch.equal(one["clean"], other["clean"])
+    assert torch.equal(one["target"], other["target"])
+    assert (one["image"] - one["clean"]).abs().mean() > 0.01

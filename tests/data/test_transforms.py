@@ -22,6 +22,7 @@ from leadline.data.transforms import (
     RandomCrop,
     RandomResizedCrop,
     Resize,
+    SensorJitter,
     Transform,
 )
 from leadline.depth import DepthMap
@@ -225,6 +226,7 @@ def test_random_windows_reach_every_place_and_fit() -> None:
         (lambda: HorizontalFlip(1.5), "probability"),
         (lambda: ColourJitter(hue=0.6), "hue 0.6"),
         (lambda: ColourJitter(brightness=-0.1), "brightness -0.1"),
+        (lambda: SensorJitter(1.5), "strength 1.5"),
     ],
 )
 def test_impossible_options(make, message: str) -> None:
@@ -235,7 +237,7 @@ def test_impossible_options(make, message: str) -> None:
 # ---- chance
 
 
-CHAIN = Compose([RandomResizedCrop(20, 30), HorizontalFlip(), ColourJitter(0.4, 0.4, 0.4, 0.2)])
+CHAIN = Compose([RandomResizedCrop(20, 30), HorizontalFlip(), ColourJitter(0.4, 0.4, 0.4, 0.2), SensorJitter(0.5)])
 
 
 def test_the_same_seed_gives_the_same_frame() -> None:
@@ -283,6 +285,29 @@ def test_colour_jitter_changes_the_image_only() -> None:
     )
     assert after.image.min() >= 0
     assert after.image.max() <= 1
+
+
+def test_another_camera_changes_the_image_only() -> None:
+    frame = plane()
+    unchanged = SensorJitter(0)(frame, np.random.default_rng(0))
+    np.testing.assert_allclose(unchanged.image, frame.image, atol=1e-6)
+    rng, jitter = np.random.default_rng(0), SensorJitter(1.0)
+    cameras = [jitter.sample(rng, frame) for _ in range(300)]
+    assert 0.5 <= min(c.gamma for c in cameras) < 0.55
+    assert 1.8 < max(c.gamma for c in cameras) <= 2
+    assert np.mean([c.blur == 0 for c in cameras]) == pytest.approx(0.5, abs=0.1)
+    assert 1.8 < max(c.blur for c in cameras) <= 2
+    assert 0.07 < max(c.noise for c in cameras) <= 0.08
+    assert np.mean([c.grey for c in cameras]) == pytest.approx(0.2, abs=0.08)
+    for camera in (T.Taken(2.0, 0, 0, False, 0), T.Taken(1.0, 0, 0, True, 0), T.Taken(1.0, 1.5, 0.05, False, 3)):
+        after = jitter.apply(frame, camera)
+        assert (after.depth, after.camera, after.mask is frame.mask) == (frame.depth, frame.camera, True)
+        assert after.image.min() >= 0
+        assert after.image.max() <= 1
+        if camera.gamma == 2:
+            np.testing.assert_allclose(after.image, frame.image**2, atol=1e-6)
+        if camera.grey:
+            np.testing.assert_array_equal(after.image[..., 0], after.image[..., 2])
 
 
 def test_jitter_draws_within_its_strengths_in_every_order() -> None:

@@ -13,8 +13,10 @@ class Augmentation:
         crop: smallest part of the image's width and height a crop keeps; 1 switches cropping off.
         flip: probability of mirroring left and right.
         jitter: strength of brightness, contrast and saturation changes; hue gets a quarter of it.
+        sensor: strength, 0 to 1, of what differs from camera to camera: tone curve, softness, noise, colour at all.
     """
 
     crop: float = 0.75
     flip: float = 0.5
     jitter: float = 0.2
+    sensor: float = 0.0

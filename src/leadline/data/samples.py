@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from leadline.camera import Camera
 from leadline.data.augmentation import Augmentation
-from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize
+from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize, SensorJitter
 from leadline.errors import InputError
 from leadline.frame import Clip, Frame
 
@@ -108,9 +108,12 @@ class Samples(Dataset[dict[str, Any]]):
             clip = CentreCrop(*self.size)(clip)
         mirrored = HorizontalFlip(self.augmentation.flip).sample(rng, clip[0])
         clip = HorizontalFlip(float(mirrored))(clip)
-        if not (strength := self.augmentation.jitter):
-            return clip, clip, mirrored
-        return ColourJitter(strength, strength, strength, strength / 4)(clip, rng), clip, mirrored
+        seen = clip
+        if strength := self.augmentation.jitter:
+            seen = ColourJitter(strength, strength, strength, strength / 4)(seen, rng)
+        if self.augmentation.sensor:
+            seen = SensorJitter(self.augmentation.sensor)(seen, rng)
+        return seen, clip, mirrored
 
 
 def pixels(frame: Frame) -> Tensor:

@@ -21,6 +21,7 @@ from leadline.camera import Camera
 from leadline.depth import DepthMap
 from leadline.errors import ConfigError
 from leadline.frame import Clip, Frame
+from leadline.geometry.blur import gaussian_blur
 from leadline.geometry.poses import mirror
 
 #: Depth known at less than this share of the pixels was measured point by point.
@@ -375,6 +376,62 @@ class ColourJitter(Transform):
         for name, amount in parameters:
             image = ADJUSTMENTS[name](image, amount)
         return frame.replace(image=_from_tensor(image), diffuse=None, residual=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """How a camera takes a picture.
+
+    Args:
+        gamma: exponent of the brightness.
+        blur: standard deviation of its softness, in pixels.
+        noise: standard deviation of its noise, full brightness being 1.
+        grey: whether it sees no colour.
+        seed: of the noise.
+    """
+
+    gamma: float
+    blur: float
+    noise: float
+    grey: bool
+    seed: int
+
+
+class SensorJitter(Transform):
+    """Takes the picture with another camera: another tone curve, half of the time softer, noisier, now and then
+    without colour. Frames of a clip are taken by one camera, with the same noise.
+
+    Args:
+        strength: in [0, 1]; with 1 gamma is from 1/2 to 2, blur up to 2 pixels, noise up to 0.08, one picture in five
+            grey.
+
+    Raises:
+        ConfigError: the strength is not in [0, 1].
+    """
+
+    def __init__(self, strength: float = 0.5) -> None:
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"sensor jitter: strength {strength} is not between 0 and 1")
+        self.strength = strength
+
+    def sample(self, rng: np.random.Generator, frame: Frame) -> Taken:
+        """The camera."""
+        tone, soft, blur, noise, grey = rng.uniform(-1, 1), rng.random(), *rng.random(3)
+        blur = 2 * self.strength * blur if soft < 0.5 else 0.0
+        gamma = float(2 ** (self.strength * tone))
+        return Taken(gamma, blur, 0.08 * self.strength * noise, grey < 0.2 * self.strength, int(rng.integers(2**31)))
+
+    def apply(self, frame: Frame, parameters: Taken) -> Frame:
+        """The frame with its image taken so; it is no longer diffuse times residual, which are left out."""
+        image = _to_tensor(frame.image) ** parameters.gamma
+        if parameters.grey:
+            image = _luminance(image).repeat(3, 1, 1)
+        if parameters.blur:
+            image = gaussian_blur(image, parameters.blur)
+        if parameters.noise:
+            rng = np.random.default_rng(parameters.seed)
+            image = image + parameters.noise * torch.from_numpy(rng.standard_normal(tuple(image.shape), np.float32))
+        return frame.replace(image=_from_tensor(image.clamp(0, 1)), diffuse=None, residual=None)
 
 
 def adjust_brightness(image: Tensor, factor: float) -> Tensor:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from leadline.errors import ConfigError
+from leadline.geometry.blur import gaussian_blur
 from leadline.geometry.warp import sample
 
 #: Steps of the analogue-digital converter.
@@ -92,7 +92,8 @@ class Sensor:
         if smear is not None:
             clean = _smeared(clean, np.nan_to_num(smear))
         if self.blur:
-            clean = _blurred(clean, self.blur)
+            planes = torch.from_numpy(np.ascontiguousarray(clean)).permute(2, 0, 1)
+            clean = gaussian_blur(planes, self.blur).permute(1, 2, 0).numpy()
         if self.vignette:
             height, width = body.shape[:2]
             v, u = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
@@ -147,17 +148,6 @@ def _shoulder(image: np.ndarray, knee: float = 0.7) -> np.ndarray:
     strongest = np.maximum(np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2]), knee)
     squeezed = 1 - (1 - knee) * np.exp((knee - strongest) / (1 - knee))
     return image * (squeezed / strongest)[..., None]
-
-
-def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    radius = max(1, round(3 * sigma))
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel = torch.from_numpy((weights / weights.sum()).astype(np.float32)).expand(image.shape[2], 1, 1, -1)
-    x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-    x = F.pad(x, (radius,) * 4, mode="replicate")
-    groups = image.shape[2]
-    x = F.conv2d(F.conv2d(x, kernel, groups=groups), kernel.transpose(2, 3), groups=groups)
-    return x[0].permute(1, 2, 0).numpy()
 
 
 def _smeared(image: np.ndarray, path: np.ndarray) -> np.ndarray:
