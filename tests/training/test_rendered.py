@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -122,3 +124,38 @@ def test_classes_are_those_of_the_world(tmp_path):
     np.testing.assert_array_equal(sample["semantics"][0], frames[1].semantics[:, 8:40])
     with pytest.raises(ConfigError, match="holds this clip with another 'poses'"):
         Rendered("room", clips=2, frames=2, seed=5, root=tmp_path, processes=1, classes=True, poses=True, **size)
+
+
+def test_the_sky_is_learned_to_be_far_and_settings_reach_the_world(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEADLINE_CACHE", str(tmp_path))
+    size = {"height": 48, "width": 64}
+    settings = {"fov": [50, 100], "yaw": [30, 30]}
+    frames = Rendered("street", clips=1, frames=2, seed=5, processes=1, sky=300.0, settings=settings, **size)
+    expected = worlds.create("street", rate=2.0, fov=(50, 100), yaw=(30, 30), **size).clip(5, 2)[1]
+    frame = frames[1]
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        "street-1-48x64-1x2-2fps-seed5-classes-fov50to100-yaw30to30"
+    }
+    np.testing.assert_array_equal(frame.image, expected.image)
+    sky = expected.semantics == worlds.kind("street").classes.index("sky")
+    assert 0.02 < sky.mean() < 0.9
+    assert (frame.depth.values[sky] == 300).all()
+    np.testing.assert_array_equal(frame.depth.valid, expected.depth.valid | sky)
+    assert frame.semantics is None, "classes were not asked for"
+    plain = Rendered("street", clips=1, frames=2, seed=5, processes=1, classes=True, settings=settings, **size)
+    assert not plain[1].depth.valid[sky].any()
+    np.testing.assert_array_equal(plain[1].semantics, expected.semantics)
+    with pytest.raises(ConfigError, match=r"world street has no 'yow'.*did you mean 'yaw'"):
+        Rendered("street", clips=1, frames=1, settings={"yow": [0, 0]}, **size)
+
+
+def test_clips_of_before_a_world_had_a_field_are_of_its_default(tmp_path):
+    world = worlds.create("street", height=32, width=48)
+    render(world, range(1), 1, tmp_path, (), processes=1)
+    note = next((tmp_path / "clips").iterdir())
+    told = json.loads(note.read_text())
+    del told["settings"]["yaw"]
+    note.write_text(json.dumps(told))
+    assert render(world, range(1), 1, tmp_path, (), processes=1) == 0
+    with pytest.raises(ConfigError, match="holds this clip with another 'yaw'"):
+        render(worlds.create("street", height=32, width=48, yaw=(5, 5)), range(1), 1, tmp_path, (), processes=1)

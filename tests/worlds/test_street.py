@@ -9,6 +9,7 @@ import pytest
 
 from leadline import worlds
 from leadline.camera import Pinhole
+from leadline.errors import ConfigError
 from leadline.geometry.lift import lift, reproject
 from leadline.geometry.poses import relative, transform
 from leadline.rig import Lidar, Mount
@@ -152,3 +153,15 @@ def test_it_drives_on_its_side_at_its_speed_and_keeps_its_distance():
         assert centre.min() > 3
     time = np.arange(500.0)
     assert travelled(np.random.default_rng(0), time, (15.0, 15.0))[-1] <= LONGEST
+
+
+def test_a_camera_that_looks_aside_sees_the_same_street():
+    ahead = Street(**SMALL, sensor=PERFECT, rate=10).clip(2, 2)
+    aside = Street(**SMALL, sensor=PERFECT, rate=10, yaw=(70.0, 70.0)).clip(2, 2)
+    np.testing.assert_array_equal(ahead.poses, aside.poses)
+    mount = Mount(ahead.mount.camera, facing(70.0))
+    np.testing.assert_array_equal(aside[1].depth.values, ahead.shoot(1, mount).depth.values)
+    turns = {round(Street(**SMALL, yaw=(-180.0, 180.0)).clip(seed, 1)[0].pose[0, 2], 3) for seed in range(4)}
+    assert len(turns) == 4
+    with pytest.raises(ConfigError, match="yaw"):
+        Street(yaw=(-200.0, 0.0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from leadline import worlds
@@ -16,7 +17,7 @@ from leadline.data.folder import BESIDE, Folder, write_frames
 from leadline.data.images import Images
 from leadline.data.lists import FrameId
 from leadline.data.samples import MIXED
-from leadline.errors import ConfigError
+from leadline.errors import ConfigError, suggest
 from leadline.frame import Frame
 from leadline.io.atomic import writing
 from leadline.io.cache import cache_folder
@@ -38,6 +39,9 @@ class Rendered(Folder):
         poses: keep the poses too, to learn with known motion.
         classes: keep the class of each pixel too, ``Frame.semantics``, to learn what things are; the world names them
             in ``classes``.
+        sky: depth, in the world's unit, that is said to be where nothing stands, so that the sky is learned to be far;
+            by default it is not learned.
+        settings: further fields of the world, such as ``{fov: [50, 100]}``.
 
     Raises:
         ConfigError: no such world, nothing to render, or ``root`` holds these clips rendered otherwise.
@@ -58,17 +62,21 @@ class Rendered(Folder):
         processes: int = 0,
         poses: bool = False,
         classes: bool = False,
+        sky: float | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
+        place = _world(world, height, width, rate, settings)
+        known = ["poses"] * poses + ["classes"] * (classes or sky is not None)
         if root is None:
-            kind = f"{world}-{worlds.create(world).version}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
-            root = cache_folder() / f"{kind}{'-poses' * poses}{'-classes' * classes}"
-        place = worlds.create(world, height=height, width=width, rate=rate)
-        beside = ["poses"] * poses + ["semantics"] * classes
+            kind = f"{world}-{place.version}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
+            root = cache_folder() / "-".join([kind, *known, *_said(settings)])
+        beside = [{"classes": "semantics"}.get(name, name) for name in known]
         render(place, range(seed, seed + clips), frames, root, beside, processes)
         self._wanted: set[str] = set()
         for number in range(seed, seed + clips):
             self._wanted.update(json.loads(_note(root, place, number).read_text())["names"])
-        super().__init__(root, extras=classes)
+        super().__init__(root, extras="classes" in known)
+        self._sky, self._open, self._told = sky, place.classes.index(place.nothing), classes
         self._clips = (
             f"{clips} clips of {frames} frames of the rendered world '{world}', seeds {seed} to {seed + clips - 1}"
         )
@@ -76,6 +84,19 @@ class Rendered(Folder):
     def frames(self, split: str) -> list[FrameId]:
         """Those of the clips; the folder may hold others."""
         return [id for id in super().frames(split) if self.image(id).stem in self._wanted]
+
+    def load(self, id: FrameId) -> Frame:
+        """The frame, with the depth of the sky where that is to be learned."""
+        frame = super().load(id)
+        if self._sky is None or frame.depth is None or frame.semantics is None:
+            return frame
+        beyond = frame.semantics == self._open
+        depth = replace(
+            frame.depth,
+            values=np.where(beyond, np.float32(self._sky), frame.depth.values),
+            valid=frame.depth.valid | beyond,
+        )
+        return frame.replace(depth=depth, semantics=frame.semantics if self._told else None)
 
     def describe(self) -> str:
         """Which clips they are."""
@@ -200,8 +221,30 @@ def render(
     return len(missing)
 
 
-def _write(clip: Sequence[Frame], root: Path, beside: Collection[str]) -> list[str]:
-    return write_frames(root, clip, beside)
+def _write(clip: worlds.Place, root: Path, beside: Collection[str]) -> list[str]:
+    flow = any(kind.endswith("flow") for kind in beside)  # takes a fifth of the time
+    return write_frames(root, (clip.shoot(index, flow=flow) for index in range(len(clip))), beside)
+
+
+def _world(name: str, height: int, width: int, rate: float, settings: Mapping[str, Any] | None) -> worlds.World:
+    """The world, with further fields set.
+
+    Raises:
+        ConfigError: it has no such field.
+    """
+    known = [field.name for field in fields(worlds.kind(name))]
+    for key in settings or {}:
+        if key not in known:
+            raise ConfigError(f"settings: world {name} has no '{key}', but {', '.join(known)}{suggest(key, known)}")
+    return worlds.create(name, **{"height": height, "width": width, "rate": rate} | dict(settings or {}))
+
+
+def _said(settings: Mapping[str, Any] | None) -> list[str]:
+    """The settings, each as a word for the name of a folder."""
+    return [
+        key + ("to".join(f"{end:g}" for end in value) if isinstance(value, Sequence) else str(value))
+        for key, value in (settings or {}).items()
+    ]
 
 
 def _note(root: Path, world: worlds.World, seed: int) -> Path:
@@ -213,7 +256,9 @@ def _is_done(root: Path, world: worlds.World, seed: int, settings: dict[str, Any
     note = _note(root, world, seed)
     if not note.is_file():
         return False
-    then = json.loads(note.read_text())["settings"]
+    # A note written before a world had some field was of that field's default.
+    usual = json.loads(json.dumps(asdict(type(world)())))
+    then = usual | json.loads(note.read_text())["settings"]
     for key, now in json.loads(json.dumps(settings)).items():
         if then.get(key) != now:
             raise ConfigError(

@@ -66,6 +66,8 @@ class World(ABC):
     unit: ClassVar[str]
     #: Names of the values of ``Frame.semantics``.
     classes: ClassVar[tuple[str, ...]]
+    #: The one of them that is where nothing stands.
+    nothing: ClassVar[str] = "nothing"
 
     height: int = 256
     width: int = 320
@@ -78,7 +80,7 @@ class World(ABC):
         if not 0 < self.rate < np.inf:
             raise ConfigError(f"rate: {self.rate:g} frames a second is not possible")
         # Ranges that places draw from: every world has some of these.
-        for name, least, most in (("fov", 5.0, 170.0), ("speed", 0.0, np.inf)):
+        for name, least, most in (("fov", 5.0, 170.0), ("speed", 0.0, np.inf), ("yaw", -180.0, 180.0)):
             low, high = getattr(self, name, (least, least))
             if not least <= low <= high <= most or high == np.inf:
                 raise ConfigError(f"{name}: from {low:g} to {high:g} is no range between {least:g} and {most:g}")

@@ -36,6 +36,7 @@ class Street(World):
     Args:
         fov: range of the front camera's horizontal field of view, in degrees; each place has a lens of its own.
         speed: range of the vehicle's speed, in metres a second; a way longer than 900 m is driven more slowly.
+        yaw: range of how far the camera is turned to the left of straight ahead, in degrees.
     """
 
     name: ClassVar[str] = "street"
@@ -45,9 +46,11 @@ class Street(World):
         "sky", "road", "marking", "kerb", "sidewalk", "building", "pole", "vegetation", "vehicle", "person", "sign",
         "terrain", "object", "ego",
     )  # fmt: skip
+    nothing: ClassVar[str] = "sky"
 
     fov: tuple[float, float] = (60.0, 90.0)
     speed: tuple[float, float] = (4.0, 13.0)
+    yaw: tuple[float, float] = (0.0, 0.0)
 
     def clip(self, seed: int, frames: int) -> StreetPlace:
         """The frames of one drive along one street."""
@@ -57,15 +60,17 @@ class Street(World):
 class StreetPlace(Place):
     """A street and a drive along it.
 
-    ``mount`` is a camera that looks ahead, 1.65 m above the ground. Cameras of one's own are hidden least by the
-    vehicle that carries them if they sit 1.5 m high or more.
+    ``mount`` is a camera 1.65 m above the ground, which looks ahead unless the world says otherwise. Cameras of one's
+    own are hidden least by the vehicle that carries them if they sit 1.5 m high or more.
     """
 
     def __init__(self, world: Street, seed: int, frames: int) -> None:
         super().__init__(world, seed, frames)
         rng = np.random.default_rng([seed, 0x73747265])
         camera = Pinhole.from_fov(world.width, world.height, rng.uniform(*world.fov))
-        self.mount = Mount(camera, facing(0.0, SEAT))
+        # A generator of its own: the street is the same whichever way one looks.
+        yaw = np.random.default_rng([seed, 0x796177]).uniform(*world.yaw)
+        self.mount = Mount(camera, facing(yaw, SEAT))
         time = np.arange(frames) / world.rate
         driven = travelled(rng, time, world.speed)
         #: How the street is laid out.
