@@ -13,6 +13,7 @@ from leadline.errors import ConfigError
 from leadline.foundation.base import DepthModel
 from leadline.methods.base import StudentOptions, judge, warmup_cosine
 from leadline.methods.litenet import LiteNet, Trinity
+from leadline.methods.optimiser import Optimiser
 from leadline.methods.supervised import Supervised
 
 TINY = StudentOptions("litenet-tiny", pretrained=False)
@@ -189,3 +190,34 @@ def test_a_map_turned_over_is_never_right():
     for name in right:
         assert float(right[name]) == pytest.approx(0, abs=1e-5)
         assert float(inverted[name]) > 0.1
+
+
+def test_features_that_are_to_be_kept_learn_slowly_and_keep_their_statistics():
+    method = Supervised(StudentOptions("swift", pretrained=False), optimiser=Optimiser(lr=1e-2, encoder=0.1))
+    method.kind, method.unit = Kind.parse("metric-depth"), "m"
+    one = batch()
+    method.make_student(one["target"])
+    (slow, encoder), (rate, others) = method.rates()
+    assert (slow, rate) == (1e-3, 1e-2)
+    assert {id(p) for p in encoder} == {id(p) for p in method.student.network.encoder.parameters()}
+    assert len(encoder) + len(others) == len(list(method.parameters()))
+
+    def statistics(module):
+        return [m.running_mean.clone() for m in module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+
+    network = method.student.network
+    before = statistics(network.encoder), statistics(network.decoder)
+    method.train()
+    torch.stack(list(method.parts(one).values())).sum().backward()
+    after = statistics(network.encoder), statistics(network.decoder)
+    assert all(torch.equal(a, b) for a, b in zip(before[0], after[0], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(before[1], after[1], strict=True))
+    assert all(p.grad is not None for p in encoder)
+
+
+def test_a_network_without_an_encoder_of_that_name_is_refused():
+    method = Supervised(StudentOptions("depth-anything-tiny"), optimiser=Optimiser(encoder=0.1))
+    method.kind, method.unit = Kind.parse("affine-invariant-disparity"), "arbitrary"
+    method.make_student(batch()["target"])
+    with pytest.raises(ConfigError, match="depth-anything-tiny has no encoder of that name"):
+        method.rates()

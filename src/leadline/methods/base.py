@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
@@ -22,7 +22,7 @@ from leadline.data.images import Images
 from leadline.data.lists import FrameId
 from leadline.data.samples import Frames, Samples, to_device
 from leadline.depth import Kind, unit_ratio
-from leadline.errors import InputError
+from leadline.errors import ConfigError, InputError
 from leadline.foundation.base import DepthModel
 from leadline.foundation.licences import joined
 from leadline.methods.optimiser import Optimiser
@@ -224,8 +224,37 @@ class Method(lightning.LightningModule, ABC):
             self.log_dict({f"val/{name}": value for name, value in errors.items()}, batch_size=count)
 
     def rates(self) -> list[tuple[float, list[torch.nn.Parameter]]]:
-        """Learning rates, each with what it is for; by default one for all."""
-        return [(self.optimiser.lr, list(self.parameters()))]
+        """Learning rates, each with what it is for; by default one for all, or for all but the student's encoder."""
+        return self.rates_of(list(self.parameters()))
+
+    def rates_of(self, parameters: list[torch.nn.Parameter]) -> list[tuple[float, list[torch.nn.Parameter]]]:
+        """The optimiser's rates of some parameters, those of the encoder apart where they have another."""
+        if self.optimiser.encoder == 1:
+            return [(self.optimiser.lr, parameters)]
+        own = {id(parameter) for parameter in self.encoder.parameters()}
+        parts = ([p for p in parameters if (id(p) in own) == inside] for inside in (True, False))
+        return list(zip((self.optimiser.lr * self.optimiser.encoder, self.optimiser.lr), parts, strict=True))
+
+    @property
+    def encoder(self) -> torch.nn.Module:
+        """The student's.
+
+        Raises:
+            ConfigError: the network does not call it so.
+        """
+        encoder = getattr(self.student.network, "encoder", None)
+        if not isinstance(encoder, torch.nn.Module):
+            raise ConfigError(f"optimiser.encoder: {self.student.network.architecture} has no encoder of that name")
+        return encoder
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module's; an encoder whose features are to be kept also keeps its statistics."""
+        super().train(mode)
+        if mode and self.optimiser.encoder < 1 and hasattr(self, "student"):
+            for module in self.encoder.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up and cosine over the trainer's steps."""

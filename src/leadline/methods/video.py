@@ -137,4 +137,4 @@ class VideoMethod(Method):
             return super().rates()
         own = {id(parameter) for parameter in self.base.parameters()}
         others = [parameter for parameter in self.parameters() if id(parameter) not in own]
-        return [(self.optimiser.lr, others), (self.base_lr, list(self.base.parameters()))]
+        return [*self.rates_of(others), (self.base_lr, list(self.base.parameters()))]
