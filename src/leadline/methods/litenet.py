@@ -58,6 +58,9 @@ class LiteNet(VideoMethod):
         ConfigError: there is nothing to learn from, or what is asked for does not go together.
     """
 
+    #: What keeps the labels.
+    labels: type[Labelled] = Labelled
+
     def __init__(
         self,
         teacher: str | DepthModel | None = None,
@@ -95,7 +98,7 @@ class LiteNet(VideoMethod):
         ready, failures = super().prepare(frames, used, size, folder)
         if not self.cache or self.teacher is None:
             return ready, failures
-        labelled = Labelled(frames, self.teacher, size, folder / "labels")
+        labelled = self.labels(frames, self.teacher, size, folder / "labels")
         return labelled, labelled.fill(used)
 
     def student_kind(self) -> tuple[Kind, str]:
