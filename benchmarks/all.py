@@ -1,0 +1,160 @@
+"""Every table of the book: what was logged is printed again and drawn; what was not is said, or run.
+
+    python benchmarks/all.py                      # each logged table, each plot, and what has no log yet
+    python benchmarks/all.py --run [WORD ...]     # run what has no log, or the commands that hold a word; keep the logs
+    python benchmarks/all.py --check              # figures of docs/benchmarks.md that their section's log does not hold
+
+The commands are those that head the sections of ``docs/benchmarks.md``. A log, ``benchmarks/results/logs/NAME.txt``, is
+what the command printed, below a line with the command, the day and the machine. Ablations keep a result file a run
+beside it (``benchmarks/results``), so that printing their tables again takes seconds; from those files the plots of
+``docs/plots`` are drawn: a point a seed, the ratio to the base of the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import matplotlib as mpl
+
+from leadline.io.atomic import write_text, writing
+from leadline.io.reading import read_json
+
+ROOT = Path(__file__).parents[1]
+BOOK, RESULTS, PLOTS = ROOT / "docs/benchmarks.md", ROOT / "benchmarks/results", ROOT / "docs/plots"
+HEADING = re.compile(r"^## .*`python benchmarks/([^`]+)`", re.MULTILINE)
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
+#: Of every folder of results the row that the others are compared with, and the figure.
+COMPARED = {
+    "litenet/quick/leadline-tract": ("../tract/base", "abs_rel"),
+    "litenet/quick/sensor": ("../room/base", "abs_rel"),
+    "intrinsic/quick/room/litenet": ("base", "reflective"),
+    "intrinsic/quick/room/monodepth2-resnet18": ("base", "reflective"),
+    "surround/quick/rig": ("plain", "abs_rel"),
+    "unified/quick/leadline-tract": ("LiteNet", "abs_rel"),
+    "unified/quick/sensor": ("LiteNet", "abs_rel"),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the book that a command prints the figures of."""
+
+    command: str
+    text: str
+
+    @property
+    def log(self) -> Path:
+        words = [word.strip("-.").replace("/", "-") for word in shlex.split(self.command.replace(".py", ""))]
+        return RESULTS / "logs" / f"{'-'.join(words)}.txt"
+
+    def run(self) -> None:
+        """Run the command from the root of the project, and keep what it prints.
+
+        Raises:
+            SystemExit: it fails.
+        """
+        script, *arguments = shlex.split(self.command)
+        call = [sys.executable, str(Path(__file__).parent / script), *arguments]
+        done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{self.command}: ended with {done.returncode}")
+        head = f"python benchmarks/{self.command}  # {date.today()}, {platform.machine()}, {os.cpu_count()} cores"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.log, f"{head}\n{done.stdout}")
+
+    def unlogged(self) -> list[str]:
+        """Figures of its tables that are not in the log, rounded as in the table."""
+        known = [number.replace(",", "") for number in NUMBER.findall(self.log.read_text())]
+        rows = [line for line in self.text.splitlines() if line.startswith("|")]
+        cells = (cell for row in rows for cell in row.strip("| ").split("|")[1:])
+        return [number for cell in cells for number in NUMBER.findall(cell) if not _printed(number, known)]
+
+
+def _printed(number: str, known: Sequence[str]) -> bool:
+    """Whether a number is one of those known, or one of them rounded."""
+    number = number.replace(",", "")
+    digits = len(number.partition(".")[2])
+    return any(abs(float(other) - float(number)) <= 0.5000001 * 10**-digits for other in known)
+
+
+def sections() -> Iterator[Section]:
+    """Those of the book, in its order."""
+    book = BOOK.read_text()
+    found = HEADING.finditer(book)
+    for heading in found:
+        end = book.find("\n## ", heading.end())
+        yield Section(heading[1], book[heading.end() : end if end > 0 else None])
+
+
+def draw(folder: str) -> Path | None:
+    """Points of the seeds of every row of a folder of results; nothing where there are none."""
+    base, figure = COMPARED[folder]
+    rows: dict[str, dict[int, float]] = {}
+    for file in sorted((RESULTS / folder).glob("*-seed*.json")):
+        name, _, seed = file.stem.rpartition("-seed")
+        rows.setdefault(name.replace("-", " "), {})[int(seed)] = read_json(file)[figure]
+    if not rows:
+        return None
+    beside = RESULTS / folder / base
+    bases = {
+        int(f.stem.rpartition("seed")[2]): read_json(f)[figure] for f in beside.parent.glob(f"{beside.name}-seed*.json")
+    }
+    mpl.use("agg")
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(7, 0.6 + 0.32 * len(rows)), layout="constrained")
+    axes = picture.subplots()
+    for place, values in enumerate(rows.values()):
+        ratios = [value / bases[seed] for seed, value in values.items() if seed in bases]
+        axes.plot(ratios, [place] * len(ratios), "o", color="tab:blue", alpha=0.7)
+        axes.plot([sum(ratios) / len(ratios)], [place], "|", color="black", markersize=14)
+    axes.axvline(1, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{figure} / {base.rpartition('/')[2]} of the same seed; below 1 is better")
+    out = PLOTS / f"{folder.replace('/quick', '').replace('/', '-')}.png"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out) as temporary:
+        picture.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", nargs="*", metavar="WORD", help="run commands and keep their logs")
+    parser.add_argument("--check", action="store_true", help="name figures that no log holds; fail if there are any")
+    options = parser.parse_args()
+    every = list(sections())
+    if options.run is not None:
+        for section in every:
+            chosen = any(word in section.command for word in options.run) if options.run else not section.log.is_file()
+            if chosen:
+                print(f"running {section.command}", flush=True)
+                section.run()
+    logged = [section for section in every if section.log.is_file()]
+    if options.check:
+        wrong = {section.command: found for section in logged if (found := section.unlogged())}
+        for command, numbers in wrong.items():
+            print(f"{command}: not printed: {', '.join(numbers)}")
+        raise SystemExit(bool(wrong))
+    for section in logged:
+        print(f"\n{section.log.read_text()}")
+    for folder in COMPARED:
+        if out := draw(folder):
+            print(f"drawn: {out.relative_to(ROOT)}")
+    if missing := [section.command for section in every if section not in logged]:
+        print("no log yet:", *missing, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()
