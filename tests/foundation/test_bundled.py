@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import leadline
 from leadline import checkpoint, worlds
+from leadline.data.dataset import open_dataset
+from leadline.depth import DepthMap
 from leadline.errors import InputError
 from leadline.foundation import load
 from leadline.foundation.licences import is_restricted
+from leadline.protocols.candidate import asked
+from leadline.protocols.folder import FOLDER
 
 
 def test_bundled_models_are_small_and_say_what_they_are():
@@ -44,3 +50,37 @@ def test_a_file_of_that_name_comes_first_and_a_misspelt_name_is_answered(tmp_pat
     (tmp_path / "leadline-tract").mkdir()
     (tmp_path / "leadline-tract" / "model.safetensors").write_bytes(student_file.read_bytes())
     assert load("leadline-tract").card.architecture == "litenet-tiny"
+
+
+def test_every_bundled_model_says_what_it_is_not_good_for(tmp_path, monkeypatch):
+    for name in checkpoint.bundled():
+        note = checkpoint.caveat(name)
+        assert "never" in note or "not" in note, name
+        assert "\n" not in note
+        assert note.isascii(), "it travels in a header of HTTP"
+    assert checkpoint.caveat("student.safetensors") == ""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leadline-tract").mkdir()
+    assert checkpoint.caveat("leadline-tract") == "", "a folder of that name comes first"
+
+
+@pytest.mark.parametrize(
+    ("data", "folder", "options", "limits"),
+    [("sevenscenes", "sevenscenes", {"split": "all", "every": 60}, (0.1, 10.0)),
+     ("kitti-object", "kitti_object", {}, (1.0, 80.0)),
+     ("kitti", "kitti_raw", {"split": "all"}, (1.0, 80.0))],
+)  # fmt: skip
+def test_the_general_model_knows_more_of_real_frames_than_their_rows(data, folder, options, limits, real_data):
+    rules = replace(FOLDER, alignment="lsq-disparity", min_depth=limits[0], max_depth=limits[1], scores=())
+    frames = open_dataset(data, real_data / folder, **options)
+
+    def rows(image):
+        height, width = image.shape[:2]
+        low = np.tile(np.arange(1.0, height + 1)[:, None] / height, (1, width))
+        return DepthMap(low, "scale-invariant-disparity")
+
+    predictor = leadline.load("leadline-general")
+    candidates = [asked("rows", rows), asked("model", predictor.predict, predictor.model.parallel)]
+    prior, model = (rules.evaluate(candidate, frames).means for candidate in candidates)
+    assert model["abs_rel"] < 0.95 * prior["abs_rel"]
+    assert model["delta1"] > prior["delta1"]

@@ -35,7 +35,7 @@ COMMANDS = {
 }
 
 #: The bundled model that is used where none is named.
-BUNDLED = "leadline-tract"
+BUNDLED = "leadline-general"
 
 
 def main(arguments: list[str] | None = None) -> int:

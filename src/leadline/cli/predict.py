@@ -73,7 +73,7 @@ def predict(
     Args:
         inputs: what to look at.
         model: a leadline checkpoint or folder, an exported .onnx or .xml, a network file with a card, a folder or
-            hub name of a transformers depth model; by default the bundled one, which knows the inside of tubes only.
+            hub name of a transformers depth model; by default leadline-general, which knows rooms and streets.
         out: folder to write to.
         formats: what to write.
         runtime: ``torch``, ``onnx`` or ``openvino``.
