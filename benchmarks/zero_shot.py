@@ -32,6 +32,7 @@ from leadline.frame import Frame
 from leadline.io.images import write_image
 from leadline.protocols.candidate import Candidate, asked, calibrated
 from leadline.protocols.folder import FOLDER
+from leadline.runtime.writing import in_colour
 from leadline.view import colourise, robust_range
 from peers_by_protocol import rows_as_disparity
 
@@ -131,7 +132,7 @@ def show(candidates: list[Candidate], frames: dict[str, DataSet], folder: Path) 
         frame = known[middle]
         pictures = [np.rint(frame.image * 255).astype(np.uint8)]
         for candidate in candidates:
-            depth = candidate.answer(known.ids[middle], frame)
+            depth = in_colour(candidate.answer(known.ids[middle], frame))
             low, high = robust_range(depth.values, depth.valid)
             pictures.append(colourise(depth.values, depth.valid, low, high, quantity=depth.kind.quantity))
         step = max(1, frame.width // 400)
