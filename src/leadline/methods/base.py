@@ -231,13 +231,12 @@ class Method(lightning.LightningModule, ABC):
         """The optimiser's rates of some parameters, those of the encoder apart where they have another."""
         if self.optimiser.encoder == 1:
             return [(self.optimiser.lr, parameters)]
-        own = {id(parameter) for parameter in self.encoder.parameters()}
+        own = {id(parameter) for parameter in self._students_encoder().parameters()}
         parts = ([p for p in parameters if (id(p) in own) == inside] for inside in (True, False))
         return list(zip((self.optimiser.lr * self.optimiser.encoder, self.optimiser.lr), parts, strict=True))
 
-    @property
-    def encoder(self) -> torch.nn.Module:
-        """The student's.
+    def _students_encoder(self) -> torch.nn.Module:
+        """What the encoder's options are about.
 
         Raises:
             ConfigError: the network does not call it so.
@@ -251,7 +250,7 @@ class Method(lightning.LightningModule, ABC):
         """As any module's; an encoder whose features are to be kept also keeps its statistics."""
         super().train(mode)
         if mode and self.optimiser.encoder < 1 and hasattr(self, "student"):
-            for module in self.encoder.modules():
+            for module in self._students_encoder().modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eval()
         return self
