@@ -14,8 +14,8 @@ judged frames: precision, recall and F1, beside the F1 of the brightness thresho
 that of the same rule and decomposition with true depth; and the errors of the diffuse image and the residual, beside
 those of no decomposition, L = I and R = 1. In the real room (7-Scenes) there is no such truth, and depth is the
 sensor's. The second network, and the real room, go by base, mask and distillation alone. With --jobs 2, --quick is 52
-minutes of two cores on room, rendering included, 25 more on sevenscenes. Every
-run writes its figures to a file of its own and is skipped while that is there.
+minutes of two cores on room, rendering included, 25 more on sevenscenes. Every run writes its figures to
+a file of its own and is skipped while that is there.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ STUDENTS: dict[str, Made] = {
     BASE: lambda teacher, student, optimiser, base: LiteNet(
         teacher, student, optimiser=optimiser, base=base, alignment=Alignment()
     ),
-    "VFM-Depth": lambda teacher, student, optimiser, base: VFMStudent(teacher.name, student, base, optimiser=optimiser),
+    "VFM-Depth": lambda teacher, student, optimiser, base: VFMStudent(teacher, student, base, optimiser=optimiser),
     "relations": with_lesson(relations=Lessons.relations),
     "projection": with_lesson(projection=Lessons.projection),
     "reflections": with_lesson(reflections=True),

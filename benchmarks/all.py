@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from leadline.io.atomic import write_text, writing
 from leadline.io.reading import read_json
@@ -90,8 +90,7 @@ def _printed(number: str, known: Sequence[str]) -> bool:
 def sections() -> Iterator[Section]:
     """Those of the book, in its order."""
     book = BOOK.read_text()
-    found = HEADING.finditer(book)
-    for heading in found:
+    for heading in HEADING.finditer(book):
         end = book.find("\n## ", heading.end())
         yield Section(heading[1], book[heading.end() : end if end > 0 else None])
 
@@ -109,9 +108,6 @@ def draw(folder: str) -> Path | None:
     bases = {
         int(f.stem.rpartition("seed")[2]): read_json(f)[figure] for f in beside.parent.glob(f"{beside.name}-seed*.json")
     }
-    mpl.use("agg")
-    from matplotlib.figure import Figure
-
     picture = Figure(figsize=(7, 0.6 + 0.32 * len(rows)), layout="constrained")
     axes = picture.subplots()
     for place, values in enumerate(rows.values()):

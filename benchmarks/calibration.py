@@ -70,11 +70,16 @@ def sevenscenes(data: Path, every: int) -> Case:
     return Case(lambda: sensor_frames(part(0, 160), "m"), judged)
 
 
-def motorcycle(folder: Path) -> Case:
+def motorcycle_depth() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Both images, and the true depth of the left one in m, NaN where unknown."""
     left, right, disparity = skimage.data.stereo_motorcycle()
+    return left, right, np.where(np.isfinite(disparity), MOTORCYCLE.fx * BASELINE / (disparity + OFFSET), np.nan)
+
+
+def motorcycle(folder: Path) -> Case:
+    left, right, depth = motorcycle_depth()
     write_image(folder / "left.png", left)
     write_image(folder / "right.png", right)
-    depth = np.where(np.isfinite(disparity), MOTORCYCLE.fx * BASELINE / (disparity + OFFSET), np.nan)
     pair = [folder / "left.png"], [folder / "right.png"]
     return Case(lambda: stereo_pairs(*pair, BASELINE, lambda *_: MOTORCYCLE, OFFSET), lambda: [(left, depth)])
 

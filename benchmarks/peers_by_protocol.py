@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def rows_as_disparity(image: np.ndarray) -> DepthMap:
     return DepthMap(np.tile(np.arange(1.0, height + 1)[:, None] / height, (1, width)), "scale-invariant-disparity")
 
 
+def peers(data: Path, folder: Path) -> Iterable[str]:
+    """The public networks of ``data``, put into a folder beside their cards."""
+    for card in sorted(CARDS.glob("*.card.yaml")):
+        name = card.name.removesuffix(".card.yaml")
+        for file in (card, data / "peers" / f"{name}.tflite"):
+            Path(folder, file.name).symlink_to(file.resolve())
+        yield f"{folder}/{name}.tflite"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -55,13 +65,8 @@ def main() -> None:
     options = parser.parse_args()
     candidates = [asked("row position", rows_as_disparity, parallel=True)]
     with tempfile.TemporaryDirectory() as folder:
-        specs = ["leadline-tract", *options.student]
-        for card in sorted(CARDS.glob("*.card.yaml")):
-            name = card.name.removesuffix(".card.yaml")
-            for file in (card, options.data / "peers" / f"{name}.tflite"):
-                Path(folder, file.name).symlink_to(file.resolve())
-            specs.insert(0, f"{folder}/{name}.tflite")
-        for spec in specs:
+        public = list(peers(options.data, Path(folder)))
+        for spec in [*reversed(public), "leadline-tract", *options.student]:
             predictor = leadline.load(spec)
             candidates.append(calibrated(Path(spec).stem, predictor.predict, predictor.model.parallel))
         print(f"{'':<28}" + "".join(f"{name:>26}" for name in CASES))

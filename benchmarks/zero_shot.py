@@ -13,28 +13,26 @@ are small: figures are to be compared within a column only.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import skimage.data
 
 import leadline
-from calibration import BASELINE, CARDS, MOTORCYCLE, OFFSET
+from calibration import MOTORCYCLE, motorcycle_depth
 from leadline.data.dataset import DataSet, open_dataset
 from leadline.data.folder import Folder, write_frames
 from leadline.depth import DepthMap
 from leadline.frame import Frame
+from leadline.io.atomic import write_json
 from leadline.io.images import write_image
 from leadline.protocols.candidate import Candidate, asked, calibrated
 from leadline.protocols.folder import FOLDER
 from leadline.runtime.writing import in_colour
 from leadline.view import colourise, robust_range
-from peers_by_protocol import rows_as_disparity
+from peers_by_protocol import peers, rows_as_disparity
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from common.nuscenes_sample import as_dataset  # the sample is no data set; the tests lay it out as one
@@ -63,21 +61,11 @@ def sets(data: Path, folder: Path) -> dict[str, tuple[str, DataSet]]:
 
 def motorcycle(root: Path) -> Folder:
     """The left image and its depth."""
-    left, _, disparity = skimage.data.stereo_motorcycle()
-    known = np.isfinite(disparity)
-    depth = np.where(known, MOTORCYCLE.fx * BASELINE / (np.where(known, disparity, 1) + OFFSET), 0).astype(np.float32)
-    image = (left / 255).astype(np.float32)
-    write_frames(root, [Frame(image, DepthMap(depth, "metric-depth", "m", known, MOTORCYCLE), name="0")])
+    left, _, depth = motorcycle_depth()
+    known = np.isfinite(depth)
+    image, values = (left / 255).astype(np.float32), np.where(known, depth, 0).astype(np.float32)
+    write_frames(root, [Frame(image, DepthMap(values, "metric-depth", "m", known, MOTORCYCLE), name="0")])
     return Folder(root)
-
-
-def peers(data: Path, folder: Path) -> Iterable[str]:
-    """The public networks, as files beside their cards."""
-    for card in sorted(CARDS.glob("*.card.yaml")):
-        name = card.name.removesuffix(".card.yaml")
-        for file in (card, data / "peers" / f"{name}.tflite"):
-            Path(folder, file.name).symlink_to(file.resolve())
-        yield f"{folder}/{name}.tflite"
 
 
 def main() -> None:
@@ -100,7 +88,7 @@ def main() -> None:
             [candidate.name for candidate in candidates], figures, {name: kind for name, (kind, _) in frames.items()}
         )
         if options.out:
-            options.out.write_text(json.dumps(figures, indent=1))
+            write_json(options.out, figures)
         if options.show:
             show(candidates, {name: known for name, (_, known) in frames.items()}, options.show)
 

@@ -123,8 +123,8 @@ def bundled() -> dict[str, Path]:
 
 def caveat(model: str | os.PathLike[str]) -> str:
     """What a bundled checkpoint is not good for, by its name, as one line; empty for any other model."""
-    file = bundled().get(str(model))
-    if file is None or Path(model).exists():
+    file = locate(model)
+    if file not in bundled().values():
         return ""
     return " ".join(file.with_suffix(".txt").read_text(encoding="utf-8").split())
 

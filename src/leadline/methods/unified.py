@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from leadline.camera import Camera
-from leadline.data.augmentation import Augmentation
-from leadline.data.clips import ClipSamples
 from leadline.data.images import Images
-from leadline.data.samples import Frames, Samples
+from leadline.data.samples import Frames
 from leadline.foundation.base import DepthModel
 from leadline.foundation.labelled import WatchedLabels
 from leadline.geometry.poses import invert
@@ -124,15 +122,10 @@ class Unified(LiteNet):
             used = [*used, *sorted(beside - set(used))]
         return super().prepare(frames, used, size, folder)
 
-    def samples(
-        self, frames: Frames, size: tuple[int, int], augmentation: Augmentation | None = None, seed: int = 0
-    ) -> Samples:
-        """See :meth:`LiteNet.samples`; with the labels of every frame of a clip."""
-        samples = super().samples(frames, size, augmentation, seed)
-        if isinstance(samples, ClipSamples) and self.base is not None:
-            known = self.base.options.metric
-            return ClipSamples(samples.frames, size, self.offsets, augmentation, seed, known, self.fov, self.cache)
-        return samples
+    @property
+    def truths(self) -> bool:
+        """The labels of every frame of a clip, where they are kept."""
+        return self.cache
 
     def make_student(self, targets: Tensor) -> None:
         """The student, and what brings its features to the width of the teacher's, which is needed in training only."""
@@ -201,7 +194,7 @@ class Unified(LiteNet):
         if lessons.category:
             parts["category"] = lessons.category * category_divergence(depth, target, mask, lessons.categories)
         related = lessons.relations if count[1] > 1 else 0.0
-        if not (self.adaptor or related):
+        if self.adaptor is None and not related:
             return parts
         assert self.teacher is not None
         wanted = self.teacher.to(str(clean.device)).features(clean).clone()

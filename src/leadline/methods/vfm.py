@@ -183,7 +183,7 @@ class VFMStudent(VideoMethod):
     are metric the teacher's depth is brought to the student's scale, image by image, by the ratio of medians.
 
     Args:
-        teacher: its checkpoint.
+        teacher: its checkpoint, or the model it holds.
         student: which network.
         base: how depth is learned from video.
         imitation: weights of what is imitated.
@@ -199,7 +199,7 @@ class VFMStudent(VideoMethod):
 
     def __init__(
         self,
-        teacher: str,
+        teacher: str | LeadlineModel,
         student: StudentOptions = StudentOptions("litenet"),
         base: SelfSupervisionOptions = MONODEPTH2,
         imitation: Imitation = Imitation(),
@@ -209,11 +209,10 @@ class VFMStudent(VideoMethod):
         unit: str = "m",
     ) -> None:
         super().__init__(student, optimiser, base, base_lr, fov, unit)
-        self.teacher = LeadlineModel.open(teacher)
+        self.teacher = LeadlineModel.open(teacher) if isinstance(teacher, str) else teacher
         if self.teacher.kind.up_to == "affine":
-            raise ConfigError(
-                f"teacher: {teacher} knows {self.teacher.kind} only; depth up to scale or metric is needed"
-            )
+            named = teacher if isinstance(teacher, str) else teacher.name
+            raise ConfigError(f"teacher: {named} knows {self.teacher.kind} only; depth up to scale or metric is needed")
         self.imitation = imitation
         self.adaptors = nn.ModuleDict()
 

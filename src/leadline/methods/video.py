@@ -65,6 +65,11 @@ class VideoMethod(Method):
         self.unit = unit
 
     @property
+    def truths(self) -> bool:
+        """Whether the depth of the sources is read, too."""
+        return False
+
+    @property
     def pose_network(self) -> PoseNetwork | None:
         """The base's."""
         return self.base.pose if self.base is not None else None
@@ -106,7 +111,7 @@ class VideoMethod(Method):
         if self.base is None:
             return super().samples(frames, size, augmentation, seed)
         known = self.base.options.metric
-        return ClipSamples(frames, size, self.offsets, augmentation, seed, known, self.fov)  # type: ignore[arg-type]
+        return ClipSamples(frames, size, self.offsets, augmentation, seed, known, self.fov, self.truths)  # type: ignore[arg-type]
 
     def student_kind(self) -> tuple[Kind, str]:
         """Depth: metric unless pose is learned or of a reconstruction."""

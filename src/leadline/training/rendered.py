@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from leadline.data.folder import BESIDE, Folder, write_frames
 from leadline.data.images import Images
 from leadline.data.lists import FrameId
 from leadline.data.samples import MIXED
-from leadline.errors import ConfigError, suggest
+from leadline.errors import ConfigError
 from leadline.frame import Frame
 from leadline.io.atomic import writing
 from leadline.io.cache import cache_folder
@@ -65,17 +65,19 @@ class Rendered(Folder):
         sky: float | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        place = _world(world, height, width, rate, settings)
-        known = ["poses"] * poses + ["classes"] * (classes or sky is not None)
+        fields = {"height": height, "width": width, "rate": rate} | dict(settings or {})
+        place = worlds.create(world, **fields)
+        labelled = classes or sky is not None
         if root is None:
             kind = f"{world}-{place.version}-{height}x{width}-{clips}x{frames}-{rate:g}fps-seed{seed}"
-            root = cache_folder() / "-".join([kind, *known, *_said(settings)])
-        beside = [{"classes": "semantics"}.get(name, name) for name in known]
+            kept = ["poses"] * poses + ["classes"] * labelled
+            root = cache_folder() / "-".join([kind, *kept, *_said(settings or {})])
+        beside = ["poses"] * poses + ["semantics"] * labelled
         render(place, range(seed, seed + clips), frames, root, beside, processes)
         self._wanted: set[str] = set()
         for number in range(seed, seed + clips):
             self._wanted.update(json.loads(_note(root, place, number).read_text())["names"])
-        super().__init__(root, extras="classes" in known)
+        super().__init__(root, extras=labelled)
         self._sky, self._open, self._told = sky, place.classes.index(place.nothing), classes
         self._clips = (
             f"{clips} clips of {frames} frames of the rendered world '{world}', seeds {seed} to {seed + clips - 1}"
@@ -226,24 +228,11 @@ def _write(clip: worlds.Place, root: Path, beside: Collection[str]) -> list[str]
     return write_frames(root, (clip.shoot(index, flow=flow) for index in range(len(clip))), beside)
 
 
-def _world(name: str, height: int, width: int, rate: float, settings: Mapping[str, Any] | None) -> worlds.World:
-    """The world, with further fields set.
-
-    Raises:
-        ConfigError: it has no such field.
-    """
-    known = [field.name for field in fields(worlds.kind(name))]
-    for key in settings or {}:
-        if key not in known:
-            raise ConfigError(f"settings: world {name} has no '{key}', but {', '.join(known)}{suggest(key, known)}")
-    return worlds.create(name, **{"height": height, "width": width, "rate": rate} | dict(settings or {}))
-
-
-def _said(settings: Mapping[str, Any] | None) -> list[str]:
+def _said(settings: Mapping[str, Any]) -> list[str]:
     """The settings, each as a word for the name of a folder."""
     return [
         key + ("to".join(f"{end:g}" for end in value) if isinstance(value, Sequence) else str(value))
-        for key, value in (settings or {}).items()
+        for key, value in settings.items()
     ]
 
 

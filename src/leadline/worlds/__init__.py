@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from leadline.discover import find
@@ -24,8 +25,12 @@ def create(name: str, **options: Any) -> World:
         options: fields of its class, such as ``height``, ``width`` and ``sensor``.
 
     Raises:
-        ConfigError: there is no such world, or an option is impossible.
+        ConfigError: there is no such world, or no such option, or an option is impossible.
     """
+    known = [field.name for field in fields(kind(name))]
+    for key in options:
+        if key not in known:
+            raise ConfigError(f"world {name} has no '{key}', but {', '.join(known)}{suggest(key, known)}")
     return kind(name)(**options)
 
 
