@@ -54,6 +54,7 @@ from leadline.training.rendered import Rendered, render
 BASE, BESIDE, DISTILLED = "base", "+decomposition, no mask", "+distillation"
 ORACLE = "base, true reflections left out"
 MASKS = {"+mask": "mahalanobis", "+mask by triplets": "triplets"}
+ROWS = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED]
 DEPTH = ("reflective", "polished", "elsewhere", "abs_rel", "metric")
 REAL = ("abs_rel", "metric")
 MASK = ("f1", "precision", "recall", "flagged", "reflective_share", "brightness_f1", "f1_true_depth")
@@ -147,6 +148,7 @@ def main() -> None:
     known.add_argument("--on", choices=["room", "sevenscenes"], nargs="+", default=["room"])
     known.add_argument("--networks", nargs="+", help="backbones; by default two")
     known.add_argument("--steps", type=int, help="instead of the size's")
+    known.add_argument("--rows", nargs="+", choices=ROWS[1:], default=ROWS[1:], help="those alone, beside the base")
     known.add_argument("--clips", type=int, help="rendered places to learn from, instead of the size's")
     options = known.parse_args()
     other = {key: value for key in ("steps", "clips") if (value := getattr(options, key))}
@@ -156,7 +158,8 @@ def main() -> None:
         ground = Rooms(size["room"], size["clips"]) if on == "room" else SevenScenes(options.data)
         for place, network in enumerate(options.networks or size["networks"]):
             whole = on == "room" and place == 0
-            rows = [BASE, ORACLE, BESIDE, *MASKS, DISTILLED] if whole else [BASE, "+mask", DISTILLED]
+            rows = ROWS if whole else [BASE, "+mask", DISTILLED]
+            rows = [row for row in rows if row in (BASE, *options.rows)]
             bench = Bench(ground, network, size, size[on], options.device)
             figures = every_run(options.out / name / on / network, rows, options.seeds, bench.figures, options.jobs)
             title = f"{name}, {on}, {network}"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 #: Squared Mahalanobis distance that 95 % of normally distributed pairs stay below: chi square, two degrees of freedom.
@@ -17,9 +18,13 @@ CHI_SQUARE = 5.99
 #: Least difference of photometric errors that counts, whatever is usual in the image. Ours: with 0.05 a camera's noise
 #: alone makes up to 2.5 % of a scene without reflections count, with 0.1 at most 0.3 % (rendered rooms, true depth).
 LEAST = 0.1
-#: Of the depth at which the negative of a triplet is looked for (ours): a mirror shows what stands as far before it as
-#: the camera does at twice its own depth.
-BEHIND = 2.0
+#: Times the depth at which negatives of a triplet are looked for (ours): a mirror shows at twice its own depth what
+#: stands as far before it as the camera does, and what stands elsewhere nearer or farther.
+BEHIND = (1.25, 1.6, 3.0)
+#: Pixels of the sides of the window that errors of triplets are averaged over (ours): one pixel's are mostly noise.
+WINDOW = 9
+#: Least difference of these averages that counts; of a scene without reflections 0.4 % do (rendered rooms, true depth).
+CLEARER = 0.025
 #: Added to the variances of errors, where all are equal: a standard deviation of 0.001 (ours).
 RIDGE = 1e-6
 #: The residual above which a pixel of a single image counts as reflective, as a logarithm: 1.22 times (ours).
@@ -34,13 +39,15 @@ class Evidence:
     Args:
         image: (B, 1, H, W), E_I of the sources' images, brought to the view by its depth.
         diffuse: (B, 1, H, W), E_L of their diffuse images, brought there likewise.
-        behind: (B, 1, H, W), of their images brought there by :data:`BEHIND` times its depth.
+        around: (B, 1, H, W), E_I averaged over :data:`WINDOW`, see :func:`averaged`.
+        behind: (B, 1, H, W), likewise averaged, of images brought there by :data:`BEHIND` times its depth, the least.
         seen: (B, 1, H, W) bool, pixels that a source shows and that may be judged; what the errors are elsewhere does
             not matter.
     """
 
     image: Tensor
     diffuse: Tensor
+    around: Tensor
     behind: Tensor
     seen: Tensor
 
@@ -73,15 +80,20 @@ def mahalanobis(evidence: Evidence) -> Tensor:
 def triplets(evidence: Evidence) -> Tensor:
     """Pixels that look less like what the sources show at their depth than like what they show farther behind::
 
-        E_I - E_behind > 0.1
+        E_I - min_k E_k > 0.025,   errors averaged over 9 x 9 pixels
 
-    of triplets anchor (the pixel), positive (the source at the pixel's depth) and negative (the source at twice that
+    of triplets anchor (the pixel), positive (the source at the pixel's depth) and negative (the source at k times that
     depth). On a surface that looks the same from all sides the positive is the more alike; what a mirror shows lies
     behind it. After "Self-supervised Monocular Depth Estimation Robust to Reflective Surface Leveraged by Triplet
     Mining" (Choi et al., ICLR 2025, arXiv 2502.14573), whose abstract speaks of triplets guided by the geometry of the
-    cameras; what the negative is, and the margin, is ours.
+    cameras; what the negatives are, the window and the margin are ours.
     """
-    return evidence.seen & (evidence.image - evidence.behind > LEAST)
+    return evidence.seen & (evidence.around - evidence.behind > CLEARER)
+
+
+def averaged(errors: Tensor) -> Tensor:
+    """(B, 1, H, W) errors, averaged over a window of :data:`WINDOW` pixels about each, the border reflected."""
+    return F.avg_pool2d(F.pad(errors, 4 * [WINDOW // 2], mode="reflect"), WINDOW, stride=1)
 
 
 DETECTORS: dict[str, Detector] = {"mahalanobis": mahalanobis, "triplets": triplets}

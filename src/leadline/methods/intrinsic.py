@@ -25,7 +25,7 @@ from leadline.geometry.warp import sample, synthesise
 from leadline.losses.imitation import depth_imitation
 from leadline.losses.intrinsic import contrast, cross_reconstruction, reconstruction, sparsity
 from leadline.losses.photometric import photometric_error
-from leadline.losses.reflection import BEHIND, DETECTORS, Detector, Evidence
+from leadline.losses.reflection import BEHIND, DETECTORS, Detector, Evidence, averaged
 from leadline.losses.smoothness import disparity_smoothness
 from leadline.methods.base import StudentOptions, as_depth, ratio_of_units
 from leadline.methods.optimiser import Optimiser
@@ -130,19 +130,22 @@ def compare(
         for source, motion in enumerate(motions, 1):
             with torch.no_grad():
                 image, valid, _, places = synthesise(frames[:, source], depth, camera, motion)
-                behind, there, *_ = synthesise(frames[:, source], BEHIND * depth, camera, motion)
             moved = sample(diffuse[:, source], places)
             with torch.no_grad():
-                pairs = (image, middle), (moved, diffuse[:, 0]), (behind, middle)
-                own = torch.cat([photometric_error(*pair) for pair in pairs], dim=1)
-                known = torch.cat((valid, valid, valid & there), dim=1) & seen
-                errors.append(torch.where(known, own, torch.inf))
+                of_image = photometric_error(image, middle)
+                own = [of_image, photometric_error(moved, diffuse[:, 0]), averaged(of_image)]
+                known = 3 * [valid]
+                for times in BEHIND:
+                    behind, there, *_ = synthesise(frames[:, source], times * depth, camera, motion)
+                    own.append(averaged(photometric_error(behind, middle)))
+                    known.append(valid & there)
+                errors.append(torch.where(torch.cat(known, dim=1) & seen, torch.cat(own, dim=1), torch.inf))
             warped.append(moved)
             shown.append(valid & seen)
     least = torch.stack(errors).amin(dim=0)
     visible = torch.cat(shown, dim=1)
-    of_image, of_diffuse, of_behind = least.split(1, dim=1)
-    evidence = Evidence(of_image, of_diffuse, of_behind, visible.any(dim=1, keepdim=True))
+    of_behind = least[:, 3:].amin(dim=1, keepdim=True)
+    evidence = Evidence(*least[:, :3].split(1, dim=1), of_behind, visible.any(dim=1, keepdim=True))
     return Views(frames, diffuse, log_residual, torch.stack(warped, dim=1), visible, evidence)
 
 
