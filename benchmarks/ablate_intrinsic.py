@@ -245,8 +245,9 @@ def judge_decomposition(
         known = batch["mask"] & torch.isfinite(batch["target"])
         true_depth = torch.where(known, batch["target"], 1.0)
         for scores, seen, usable in ((right, true_depth, known), (found, depth, batch["mask"])):
-            evidence = compare(images, diffuse, residual, seen, usable, *geometry.geometry(batch)).evidence
-            scores.update(DETECTORS[mask](evidence), reflective, evidence.seen)
+            told, motion = DETECTORS[mask], geometry.geometry(batch)
+            evidence = compare(images, diffuse, residual, seen, usable, *motion, told.times).evidence
+            scores.update(told(evidence), reflective, evidence.seen)
         bright.append(batch["clean"].mean(dim=1, keepdim=True)[evidence.seen])
         true.append(reflective[evidence.seen])
         judged = batch["mask"]

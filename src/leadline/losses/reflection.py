@@ -1,7 +1,7 @@
 """Which pixels show a reflection, told from several views. Masks: nothing here has a gradient.
 
 What a mirror or a polished floor shows does not lie on its surface: no depth of the surface makes two views of it
-agree. Detectors are functions of one form, see :data:`DETECTORS`.
+agree. Detectors have one form, see :data:`DETECTORS`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ CHI_SQUARE = 5.99
 #: Least difference of photometric errors that counts, whatever is usual in the image. Ours: with 0.05 a camera's noise
 #: alone makes up to 2.5 % of a scene without reflections count, with 0.1 at most 0.3 % (rendered rooms, true depth).
 LEAST = 0.1
-#: Times the depth at which negatives of a triplet are looked for (ours): a mirror shows at twice its own depth what
-#: stands as far before it as the camera does, and what stands elsewhere nearer or farther.
-BEHIND = (1.25, 1.6, 3.0)
+#: Times the depth of a pixel that its positives lie at (ours), all that a depth which is still being learned may be
+#: wrong by: what is said to be too near must not be taken for something that shows what lies behind it.
+NEAR = (0.5, 0.6, 0.7, 0.85, 1.0, 1.18)
+#: Times the depth that its negatives lie at (ours): a mirror shows at twice its own depth what stands as far before it
+#: as the camera does, and what stands elsewhere nearer or farther.
+BEHIND = (1.6, 2.1, 3.0)
 #: Pixels of the sides of the window that errors of triplets are averaged over (ours): one pixel's are mostly noise.
 WINDOW = 9
-#: Least difference of these averages that counts; of a scene without reflections 0.4 % do (rendered rooms, true depth).
-CLEARER = 0.025
+#: Least difference of these averages that counts; 0.4 % of a scene without reflections have it (rendered rooms).
+CLEARER = 0.0075
 #: Added to the variances of errors, where all are equal: a standard deviation of 0.001 (ours).
 RIDGE = 1e-6
 #: The residual above which a pixel of a single image counts as reflective, as a logarithm: 1.22 times (ours).
@@ -39,21 +42,33 @@ class Evidence:
     Args:
         image: (B, 1, H, W), E_I of the sources' images, brought to the view by its depth.
         diffuse: (B, 1, H, W), E_L of their diffuse images, brought there likewise.
-        around: (B, 1, H, W), E_I averaged over :data:`WINDOW`, see :func:`averaged`.
-        behind: (B, 1, H, W), likewise averaged, of images brought there by :data:`BEHIND` times its depth, the least.
+        swept: (B, K, H, W), of their images brought there by multiples of its depth, those the detector wants, and
+            averaged, see :func:`averaged`.
         seen: (B, 1, H, W) bool, pixels that a source shows and that may be judged; what the errors are elsewhere does
             not matter.
     """
 
     image: Tensor
     diffuse: Tensor
-    around: Tensor
-    behind: Tensor
+    swept: Tensor
     seen: Tensor
 
 
-Detector = Callable[[Evidence], Tensor]
-"""From evidence to (B, 1, H, W) bool, true on reflections; false where nothing was seen."""
+@dataclass(frozen=True)
+class Detector:
+    """What tells reflections.
+
+    Args:
+        tell: from evidence to (B, 1, H, W) bool, true on reflections; false where nothing was seen.
+        times: the depth, at which :attr:`Evidence.swept` is wanted.
+    """
+
+    tell: Callable[[Evidence], Tensor]
+    times: tuple[float, ...] = ()
+
+    def __call__(self, evidence: Evidence) -> Tensor:
+        """See ``tell``."""
+        return self.tell(evidence)
 
 
 @torch.no_grad()
@@ -78,25 +93,27 @@ def mahalanobis(evidence: Evidence) -> Tensor:
 
 @torch.no_grad()
 def triplets(evidence: Evidence) -> Tensor:
-    """Pixels that look less like what the sources show at their depth than like what they show farther behind::
+    """Pixels that look less like what the sources show near their depth than like what they show farther behind::
 
-        E_I - min_k E_k > 0.025,   errors averaged over 9 x 9 pixels
+        min_n E_n - min_f E_f > 0.0075,   n in 0.5 .. 1.18,   f in 1.6 .. 3
 
-    of triplets anchor (the pixel), positive (the source at the pixel's depth) and negative (the source at k times that
-    depth). On a surface that looks the same from all sides the positive is the more alike; what a mirror shows lies
-    behind it. After "Self-supervised Monocular Depth Estimation Robust to Reflective Surface Leveraged by Triplet
-    Mining" (Choi et al., ICLR 2025, arXiv 2502.14573), whose abstract speaks of triplets guided by the geometry of the
-    cameras; what the negatives are, the window and the margin are ours.
+    of triplets anchor (the pixel), positive (the source at n times the pixel's depth) and negative (the source at f
+    times that depth), with errors averaged over 9 x 9 pixels. On a surface that looks the same from all sides the
+    positive is the more alike; what a mirror shows lies behind it. After "Self-supervised Monocular Depth Estimation
+    Robust to Reflective Surface Leveraged by Triplet Mining" (Choi et al., ICLR 2025, arXiv 2502.14573), whose abstract
+    speaks of triplets guided by the geometry of the cameras; which they are, the window and the margin are ours.
     """
-    return evidence.seen & (evidence.around - evidence.behind > CLEARER)
+    near, behind = evidence.swept.split([len(NEAR), len(BEHIND)], dim=1)
+    clearer = near.amin(dim=1, keepdim=True) - behind.amin(dim=1, keepdim=True) > CLEARER
+    return evidence.seen & clearer
 
 
 def averaged(errors: Tensor) -> Tensor:
-    """(B, 1, H, W) errors, averaged over a window of :data:`WINDOW` pixels about each, the border reflected."""
+    """(B, K, H, W) errors, averaged over a window of :data:`WINDOW` pixels about each, the border reflected."""
     return F.avg_pool2d(F.pad(errors, 4 * [WINDOW // 2], mode="reflect"), WINDOW, stride=1)
 
 
-DETECTORS: dict[str, Detector] = {"mahalanobis": mahalanobis, "triplets": triplets}
+DETECTORS: dict[str, Detector] = {"mahalanobis": Detector(mahalanobis), "triplets": Detector(triplets, NEAR + BEHIND)}
 """The detectors by name."""
 
 

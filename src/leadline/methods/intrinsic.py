@@ -25,7 +25,7 @@ from leadline.geometry.warp import sample, synthesise
 from leadline.losses.imitation import depth_imitation
 from leadline.losses.intrinsic import contrast, cross_reconstruction, reconstruction, sparsity
 from leadline.losses.photometric import photometric_error
-from leadline.losses.reflection import BEHIND, DETECTORS, Detector, Evidence, averaged
+from leadline.losses.reflection import DETECTORS, Detector, Evidence, averaged
 from leadline.losses.smoothness import disparity_smoothness
 from leadline.methods.base import StudentOptions, as_depth, ratio_of_units
 from leadline.methods.optimiser import Optimiser
@@ -108,6 +108,7 @@ def compare(
     mask: Tensor,
     motions: Sequence[Tensor],
     camera: Camera,
+    times: Sequence[float] = (),
 ) -> Views:
     """Bring the sources of clips to their middle frames.
 
@@ -122,6 +123,7 @@ def compare(
         mask: (B, 1, H, W) bool, their usable pixels.
         motions: S times (B, 4, 4), from the middle camera to the source's.
         camera: of the clips.
+        times: the depth, at which the detector wants evidence too.
     """
     middle = frames[:, 0]
     warped, shown, errors = [], [], []
@@ -132,20 +134,17 @@ def compare(
                 image, valid, _, places = synthesise(frames[:, source], depth, camera, motion)
             moved = sample(diffuse[:, source], places)
             with torch.no_grad():
-                of_image = photometric_error(image, middle)
-                own = [of_image, photometric_error(moved, diffuse[:, 0]), averaged(of_image)]
-                known = 3 * [valid]
-                for times in BEHIND:
-                    behind, there, *_ = synthesise(frames[:, source], times * depth, camera, motion)
-                    own.append(averaged(photometric_error(behind, middle)))
+                own, known = [photometric_error(image, middle), photometric_error(moved, diffuse[:, 0])], [valid, valid]
+                for factor in times:
+                    image, there, *_ = synthesise(frames[:, source], factor * depth, camera, motion)
+                    own.append(averaged(photometric_error(image, middle)))
                     known.append(valid & there)
                 errors.append(torch.where(torch.cat(known, dim=1) & seen, torch.cat(own, dim=1), torch.inf))
             warped.append(moved)
             shown.append(valid & seen)
     least = torch.stack(errors).amin(dim=0)
     visible = torch.cat(shown, dim=1)
-    of_behind = least[:, 3:].amin(dim=1, keepdim=True)
-    evidence = Evidence(*least[:, :3].split(1, dim=1), of_behind, visible.any(dim=1, keepdim=True))
+    evidence = Evidence(least[:, :1], least[:, 1:2], least[:, 2:], visible.any(dim=1, keepdim=True))
     return Views(frames, diffuse, log_residual, torch.stack(warped, dim=1), visible, evidence)
 
 
@@ -229,9 +228,10 @@ class Intrinsic(VideoMethod):
         outputs = [output.float() for output in self.student.decode(middle, size)]
         geometry = self.base.geometry(batch)
         diffuse, log_residual = (values.unflatten(0, clips) for values in self.network.decomposition(features, flat))
-        views = compare(frames, diffuse, log_residual, outputs[0], batch["mask"], *geometry)
+        told = detector(self.decomposition.mask)
+        views = compare(frames, diffuse, log_residual, outputs[0], batch["mask"], *geometry, told.times)
         parts = self._losses(views, torch.cat((batch["mask"][:, None], batch["source_masks"]), dim=1))
-        reflective = detector(self.decomposition.mask)(views.evidence)
+        reflective = told(views.evidence)
         seen = {"diffuse": diffuse[:, :1], "residual": log_residual[:, :1].sigmoid(), "reflective": reflective}
         self._pictures = {name: values.detach() for name, values in seen.items()}
         if self.masking:
@@ -340,7 +340,8 @@ class IntrinsicDistilled(VideoMethod):
         frames = all_frames(clean, batch["clean_sources"])
         apart = network.decompose(frames.flatten(0, 1))
         diffuse, log_residual = (values.unflatten(0, frames.shape[:2]) for values in apart)
-        views = compare(frames, diffuse, log_residual, ours, batch["mask"], *self.base.geometry(batch))
+        geometry = self.base.geometry(batch)
+        views = compare(frames, diffuse, log_residual, ours, batch["mask"], *geometry, self.mask.times)
         reflective = self.mask(views.evidence)
         return torch.where(reflective, ours, plain), reflective
 

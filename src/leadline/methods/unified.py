@@ -26,7 +26,7 @@ from leadline.losses.category import Categories, category_divergence
 from leadline.losses.imitation import feature_imitation
 from leadline.losses.normalise import masked_median
 from leadline.losses.projection import projection_loss
-from leadline.losses.reflection import triplets
+from leadline.losses.reflection import DETECTORS
 from leadline.losses.relations import view_relations
 from leadline.methods.base import StudentOptions
 from leadline.methods.intrinsic import KNOWN, all_frames, compare
@@ -221,7 +221,8 @@ class Unified(LiteNet):
         if self.target_kind.up_to != "nothing":  # at the student's scale, as the motions are
             taught = taught * masked_median(depth, known) / masked_median(taught, known)
         frames = all_frames(batch["clean"], batch["clean_sources"])
-        return triplets(compare(frames, frames, torch.zeros_like(frames), taught, known, *geometry).evidence)
+        told = DETECTORS["triplets"]
+        return told(compare(frames, frames, torch.zeros_like(frames), taught, known, *geometry, told.times).evidence)
 
 
 def _agreement(depth: Tensor, mask: Tensor, motions: Sequence[Tensor], camera: Camera) -> Tensor:
