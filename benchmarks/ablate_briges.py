@@ -76,15 +76,11 @@ def main() -> None:
     name = options.scale
     bench = Bench(SIZES[name], options.depth, options.semantics, options.device)
     models = [PLAIN, *([TUNED] if bench.standing_in else []), GATE, BLIND]
-    variants = [GATE, *LOSSES, *TEMPERATURES]
-    rows = [*models, *variants[1:], *STUDENTS]
+    models += [*LOSSES, *TEMPERATURES]
+    rows = [*models, *STUDENTS]
     figures = every_run(options.out / name, rows, options.seeds, bench.figures, options.jobs, bench.prepare)
-    tables = {"depth models": models, "losses and temperatures": variants, "students": list(STUDENTS)}
-    for title, shown in tables.items():
-        chosen = {row: figures[row] for row in shown}
-        print_table(chosen, FIGURES, shown[0], f"{name}, room, {title}")
-        for region in ("abs_rel_thin", "abs_rel_borders"):
-            print_table(chosen, (region,), shown[0], f"{name}, room, {title}, {region}")
+    for title, shown in {"depth models": models, "students": list(STUDENTS)}.items():
+        print_table({row: figures[row] for row in shown}, FIGURES, shown[0], f"{name}, room, {title}")
 
 
 class Bench:

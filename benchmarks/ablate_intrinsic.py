@@ -167,7 +167,6 @@ def main() -> None:
                 print_table(figures, REAL, BASE, title)
                 continue
             print_table(figures, DEPTH, BASE, title)
-            print_table(figures, ("elsewhere",), BASE, f"{title}, elsewhere")
             masks = {key: figures[key] for key in MASKS if key in figures}
             print_table(masks, MASK, title=f"{title}, reflections")
             print_table(masks, PARTS, title=f"{title}, decomposition")

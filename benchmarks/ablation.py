@@ -116,19 +116,28 @@ def judged(model: DepthModel, frames: DataSet, rules: Protocol) -> Figures:
 def print_table(
     figures: Mapping[str, Sequence[Figures]], columns: Sequence[str], base: str | None = None, title: str = ""
 ) -> None:
-    """Mean and standard deviation over the seeds; of the first column also the ratio to ``base`` within each seed."""
+    """Mean and standard deviation over the seeds; then those of the ratios to ``base`` within each seed."""
+    _print(figures, columns, f"{title}: mean and standard deviation over {len(next(iter(figures.values())))} seeds")
+    if base:
+        ratios = {
+            name: [
+                {column: one[column] / other[column] for column in columns if column in one and column in other}
+                for one, other in zip(each, figures[base], strict=True)
+            ]
+            for name, each in figures.items()
+        }
+        _print(ratios, columns, f"{title}: ratio to {base} within each seed")
+
+
+def _print(figures: Mapping[str, Sequence[Figures]], columns: Sequence[str], title: str) -> None:
     width = max(map(len, figures)) + 2
-    print(f"\n{title}: mean and standard deviation over {len(next(iter(figures.values())))} seeds")
-    ratio = f"{columns[0] + ' / ' + base:>26}" if base else ""
-    print(" " * width + "".join(f"{column:>22}" for column in columns) + ratio)
+    print(f"\n{title}")
+    print(" " * width + "".join(f"{column:>22}" for column in columns))
     for name, each in figures.items():
-        cells = [_spread([one.get(column, float("nan")) for one in each], 22) for column in columns]
-        if base:
-            pairs = zip(each, figures[base], strict=True)
-            cells.append(_spread([one[columns[0]] / other[columns[0]] for one, other in pairs], 26))
+        cells = [_spread([one.get(column, float("nan")) for one in each]) for column in columns]
         print(f"{name:<{width}}" + "".join(cells))
 
 
-def _spread(values: Sequence[float], width: int) -> str:
+def _spread(values: Sequence[float]) -> str:
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-    return f"{np.mean(values):>{width - 8}.4f} {deviation:>7.4f}"
+    return f"{np.mean(values):>14.4f} {deviation:>7.4f}"

@@ -4,10 +4,11 @@
     python benchmarks/all.py --run [WORD ...]     # run what has no log, or the commands that hold a word; keep the logs
     python benchmarks/all.py --check              # figures of docs/benchmarks.md that their section's log does not hold
 
-The commands are those that head the sections of ``docs/benchmarks.md``. A log, ``benchmarks/results/logs/NAME.txt``, is
-what the command printed, below a line with the command, the day and the machine. Ablations keep a result file a run
-beside it (``benchmarks/results``), so that printing their tables again takes seconds; from those files the plots of
-``docs/plots`` are drawn: a point a seed, the ratio to the base of the same seed.
+The commands are those that head the sections of ``docs/benchmarks.md``; further options that head a part of a section
+are the same command with them. A log, ``benchmarks/results/logs/NAME.txt``, is what the command printed, below a line
+with the command, the day and the machine. Ablations keep a result file a run beside it (``benchmarks/results``), so
+that printing their tables again takes seconds; from those files the plots of ``docs/plots`` are drawn: a point a seed,
+the ratio to the base of the same seed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from leadline.io.reading import read_json
 ROOT = Path(__file__).parents[1]
 BOOK, RESULTS, PLOTS = ROOT / "docs/benchmarks.md", ROOT / "benchmarks/results", ROOT / "docs/plots"
 HEADING = re.compile(r"^## .*`python benchmarks/([^`]+)`", re.MULTILINE)
+TABLE = re.compile(r"^\|[-|: ]+\|\n((?:\|.*\n)+)", re.MULTILINE)  # below its head
+PART = re.compile(r"^### .*", re.MULTILINE)
+OPTIONS = re.compile(r"`(--[^`]+)`")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 #: Of every folder of results the row that the others are compared with, and the figure.
 COMPARED = {
@@ -46,53 +50,65 @@ COMPARED = {
 
 
 @dataclass(frozen=True)
-class Section:
-    """A section of the book that a command prints the figures of."""
+class Command:
+    """What prints figures of the book, as it follows ``python benchmarks/``."""
 
-    command: str
-    text: str
+    call: str
 
     @property
     def log(self) -> Path:
-        words = [word.strip("-.").replace("/", "-") for word in shlex.split(self.command.replace(".py", ""))]
+        words = [word.strip("-.").replace("/", "-") for word in shlex.split(self.call.replace(".py", ""))]
         return RESULTS / "logs" / f"{'-'.join(words)}.txt"
 
     def run(self) -> None:
-        """Run the command from the root of the project, and keep what it prints.
+        """Run it from the root of the project, and keep what it prints.
 
         Raises:
             SystemExit: it fails.
         """
-        script, *arguments = shlex.split(self.command)
+        script, *arguments = shlex.split(self.call)
         call = [sys.executable, str(Path(__file__).parent / script), *arguments]
         done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"{self.command}: ended with {done.returncode}")
-        head = f"python benchmarks/{self.command}  # {date.today()}, {platform.machine()}, {os.cpu_count()} cores"
+            raise SystemExit(f"{self.call}: ended with {done.returncode}")
+        head = f"python benchmarks/{self.call}  # {date.today()}, {platform.machine()}, {os.cpu_count()} cores"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.log, f"{head}\n{done.stdout}")
 
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the book, and the commands that print its figures."""
+
+    commands: list[Command]
+    text: str
+
     def unlogged(self) -> list[str]:
-        """Figures of its tables that are not in the log, rounded as in the table."""
-        known = [number.replace(",", "") for number in NUMBER.findall(self.log.read_text())]
-        rows = [line for line in self.text.splitlines() if line.startswith("|")]
+        """Figures of its tables that are in none of the logs, rounded as in the table; none are looked for while a log
+        is missing."""
+        if not all(command.log.is_file() for command in self.commands):
+            return []
+        logs = " ".join(command.log.read_text() for command in self.commands)
+        known = [float(number.replace(",", "")) for number in NUMBER.findall(logs)]
+        rows = [row for table in TABLE.findall(self.text) for row in table.splitlines()]
         cells = (cell for row in rows for cell in row.strip("| ").split("|")[1:])
         return [number for cell in cells for number in NUMBER.findall(cell) if not _printed(number, known)]
 
 
-def _printed(number: str, known: Sequence[str]) -> bool:
+def _printed(number: str, known: Sequence[float]) -> bool:
     """Whether a number is one of those known, or one of them rounded."""
     number = number.replace(",", "")
     digits = len(number.partition(".")[2])
-    return any(abs(float(other) - float(number)) <= 0.5000001 * 10**-digits for other in known)
+    return any(abs(other - float(number)) <= 0.5000001 * 10**-digits for other in known)
 
 
-def sections() -> Iterator[Section]:
-    """Those of the book, in its order."""
-    book = BOOK.read_text()
+def sections(book: str) -> Iterator[Section]:
+    """Those of the book that a command heads, in its order."""
     for heading in HEADING.finditer(book):
         end = book.find("\n## ", heading.end())
-        yield Section(heading[1], book[heading.end() : end if end > 0 else None])
+        text = book[heading.end() : end if end > 0 else None]
+        parts = [options for part in PART.findall(text) for options in OPTIONS.findall(part)]
+        yield Section([Command(" ".join([heading[1], *more])) for more in [[], *([part] for part in parts)]], text)
 
 
 def draw(folder: str) -> Path | None:
@@ -130,25 +146,26 @@ def main() -> None:
     parser.add_argument("--run", nargs="*", metavar="WORD", help="run commands and keep their logs")
     parser.add_argument("--check", action="store_true", help="name figures that no log holds; fail if there are any")
     options = parser.parse_args()
-    every = list(sections())
+    every = list(sections(BOOK.read_text()))
+    commands = [command for section in every for command in section.commands]
     if options.run is not None:
-        for section in every:
-            chosen = any(word in section.command for word in options.run) if options.run else not section.log.is_file()
+        for command in commands:
+            chosen = any(word in command.call for word in options.run) if options.run else not command.log.is_file()
             if chosen:
-                print(f"running {section.command}", flush=True)
-                section.run()
-    logged = [section for section in every if section.log.is_file()]
+                print(f"running {command.call}", flush=True)
+                command.run()
     if options.check:
-        wrong = {section.command: found for section in logged if (found := section.unlogged())}
-        for command, numbers in wrong.items():
-            print(f"{command}: not printed: {', '.join(numbers)}")
+        wrong = {section.commands[0].call: found for section in every if (found := section.unlogged())}
+        for call, numbers in wrong.items():
+            print(f"{call}: not printed: {', '.join(numbers)}")
         raise SystemExit(bool(wrong))
-    for section in logged:
-        print(f"\n{section.log.read_text()}")
+    for command in commands:
+        if command.log.is_file():
+            print(f"\n{command.log.read_text()}")
     for folder in COMPARED:
         if out := draw(folder):
             print(f"drawn: {out.relative_to(ROOT)}")
-    if missing := [section.command for section in every if section not in logged]:
+    if missing := [command.call for command in commands if not command.log.is_file()]:
         print("no log yet:", *missing, sep="\n  ")
 
 

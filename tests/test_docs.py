@@ -79,6 +79,25 @@ def test_there_are_commands_in_the_docs():
     assert {shlex.split(line)[1] for _, line in LINES} == set(cli.COMMANDS) - {"demo"}
 
 
+def test_tables_of_the_book_hold_what_its_scripts_printed():
+    command = [sys.executable, str(ROOT / "benchmarks/all.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_a_figure_that_no_script_printed_is_named():
+    book = (DOCS / "benchmarks.md").read_text()
+    sections = runpy.run_path(str(ROOT / "benchmarks/all.py"))["sections"]
+    logged = [section for section in sections(book) if all(command.log.is_file() for command in section.commands)]
+    assert len(logged) > 5
+    for section in logged:
+        right = re.search(r"\| (\d\.\d{3})", section.text)
+        if right:
+            changed = section.text.replace(right[1], "98.765", 1)
+            again = {each.commands[0]: each for each in sections(book.replace(section.text, changed))}
+            assert again[section.commands[0]].unlogged() == ["98.765"]
+
+
 SCRIPTS = sorted({name for page in PAGES for name in re.findall(r"(?:benchmarks|docs)/\w+\.py", page.read_text())})
 
 
