@@ -2,7 +2,7 @@
 
     python benchmarks/peers_by_protocol.py [--data ../shared/data] [--student FILE ...] [--out FOLDER]
 
-The three public networks of ``DATA/peers``, the bundled model, any student named, and an answer that does not look at
+The three public networks of ``DATA/peers``, the bundled models, any student named, and an answer that does not look at
 all (nearer the lower in the image), judged by the rules of NYU v2, KITTI (Eigen) and endoscopy on the samples there
 are: 7-Scenes (Kinect), KITTI raw (lidar), SimCol3D (rendered colon) and sinus endoscopy (structure from motion,
 sparse). The samples are small and are not those benchmarks: figures are to be compared within a column only.
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import leadline
+from leadline.checkpoint import bundled
 from leadline.data.dataset import open_dataset
 from leadline.depth import DepthMap
 from leadline.protocols.candidate import Candidate, asked, calibrated
@@ -66,7 +67,7 @@ def main() -> None:
     candidates = [asked("row position", rows_as_disparity, parallel=True)]
     with tempfile.TemporaryDirectory() as folder:
         public = list(peers(options.data, Path(folder)))
-        for spec in [*reversed(public), "leadline-tract", *options.student]:
+        for spec in [*reversed(public), *bundled(), *options.student]:
             predictor = leadline.load(spec)
             candidates.append(calibrated(Path(spec).stem, predictor.predict, predictor.model.parallel))
         print(f"{'':<28}" + "".join(f"{name:>26}" for name in CASES))

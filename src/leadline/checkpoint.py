@@ -121,20 +121,27 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
+@functools.cache
+def bundled_exports() -> dict[str, Path]:
+    """The exported networks that come with leadline, by name."""
+    folder = Path(__file__).parent / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.xml"))}
+
+
 def caveat(model: str | os.PathLike[str]) -> str:
-    """What a bundled checkpoint is not good for, by its name, as one line; empty for any other model."""
+    """What a bundled model is not good for, by its name, as one line; empty for any other model."""
     file = locate(model)
-    if file not in bundled().values():
+    if file not in (*bundled().values(), *bundled_exports().values()):
         return ""
     return " ".join(file.with_suffix(".txt").read_text(encoding="utf-8").split())
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint at ``path``: itself, ``model.safetensors`` in that folder, or the bundled one so named."""
+    """The model at ``path``: itself, ``model.safetensors`` in that folder, or the bundled one so named."""
     file = Path(path)
     if file.is_dir():
         return file / FILE
-    return file if file.exists() else bundled().get(str(path), file)
+    return file if file.exists() else (bundled() | bundled_exports()).get(str(path), file)
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.checkpoint import bundled, locate, read_card
+from leadline.checkpoint import bundled, bundled_exports, locate, read_card
 from leadline.errors import ConfigError, InputError, suggest
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def load(
 
     Args:
         spec: a leadline checkpoint (.safetensors file, a folder that holds one, or the name of a bundled one), a
-            network file (.onnx, .tflite, OpenVINO .xml, .pt2), a folder of a transformers model, a public checkpoint of
-            Video Depth Anything (.pth), or the hub's name of a checkpoint, transformers model or Video Depth Anything.
+            network file (.onnx, .tflite, OpenVINO .xml, .pt2, or the name of a bundled one), a folder of a transformers
+            model, a public checkpoint of Video Depth Anything (.pth), or the hub's name of a checkpoint, transformers
+            model or Video Depth Anything.
         card: what a network file takes and gives, or the YAML file that says so; by default the one inside or
             beside it.
         device: where it runs; network files run on the CPU.
@@ -52,6 +53,8 @@ def load(
             given.
     """
     path = Path(spec)
+    if not path.exists():
+        path = bundled_exports().get(str(spec), path)
     suffix = path.suffix.lower()
     if path.is_file() and suffix in NETWORK_FILES:
         from leadline.foundation.exported import open_network
@@ -113,7 +116,7 @@ def _like_hub_name(spec: str) -> bool:
 def _nothing(path: Path) -> str:
     possible = (
         f"a model is a leadline checkpoint ({CHECKPOINT} or a folder with model{CHECKPOINT}), a bundled one "
-        f"({', '.join(bundled())}), a network file "
+        f"({', '.join(bundled() | bundled_exports())}), a network file "
         f"({', '.join(NETWORK_FILES)}), a folder with a transformers config.json, or a hub name such as "
         "depth-anything/Depth-Anything-V2-Small-hf"
     )
@@ -122,5 +125,5 @@ def _nothing(path: Path) -> str:
     if path.is_file():
         return f"{path}: not a model file; {possible}"
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    names += bundled()
+    names += bundled() | bundled_exports()
     return f"{path}: no such file or folder{suggest(path.name, names)}; {possible}"
