@@ -49,8 +49,8 @@ class Lessons:
         category: soft categories of distance (VFM-Depth style).
         feature: direction of the teacher's features, at 1/8 (VFM-Depth style).
         relations: likeness of the places of the frames of a clip, as the teacher's features have it (surround).
-        projection: depth of one frame of a clip, moved to another, against what is said there, in the unit of depth
-            (EndoDAV).
+        projection: depth of one frame of a clip, moved to another, against what is said there (EndoDAV), as a part of
+            the mean depth of the clips: in the unit of depth, as there, the weight would depend on the world's size.
         reflections: keep photometric learning from pixels that are explained better by something behind the depth that
             the teacher sees there (intrinsic, triplets).
         categories: the categories.
@@ -59,7 +59,7 @@ class Lessons:
     category: float = 0.05
     feature: float = 0.05
     relations: float = 0.5
-    projection: float = 0.05
+    projection: float = 0.1
     reflections: bool = True
     categories: Categories = field(default_factory=Categories)
 
@@ -154,7 +154,8 @@ class Unified(LiteNet):
             geometry = self.base.geometry(batch)
             if self.lessons.projection:
                 depth = outputs[0].unflatten(0, count)
-                parts["projection"] = self.lessons.projection * _agreement(depth, seen["mask"], *geometry)
+                apart = _agreement(depth, seen["mask"], *geometry) / depth.detach().mean()
+                parts["projection"] = self.lessons.projection * apart
             if self.lessons.reflections:
                 taught, known = (values.unflatten(0, count)[:, 0] for values in (target, mask))
                 batch = batch | {"mask": batch["mask"] & ~self._reflective(batch, middle[0], taught, known, geometry)}
