@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from leadline.checkpoint import bundled, caveat, read_card
+from leadline.checkpoint import bundled, bundled_exports, caveat, read_card
 from leadline.data.dataset import NONE, datasets
+from leadline.foundation import load
+from leadline.foundation.exported import ExportedModel
 from leadline.io.atomic import write_text
 from leadline.protocols import protocols
 from leadline.protocols.protocol import Protocol
@@ -56,6 +58,12 @@ beside two baselines that cost nothing, the mean of all training labels and the 
 """
 
 
+EXPORTED = {
+    "leadline-general-int8": "`leadline export --model leadline-general --to openvino --int8 --calibration FRAMES`, "
+    "106 frames of the rendered rooms and streets it learned from"
+}
+
+
 def models_page() -> str:
     """Every bundled model: its card, and its limits."""
     parts = [MODELS]
@@ -71,6 +79,19 @@ def models_page() -> str:
             ("licence", card.licence),
             ("size", f"{file.stat().st_size / 1e6:.1f} MB"),
             *((key, f"{value:g}" if isinstance(value, float) else str(value)) for key, value in card.metrics.items()),
+        ]
+        parts.append(f"\n## {name}\n\n{caveat(name)}\n")
+        parts.append(_table(("", ""), rows))
+    for name, file in sorted(bundled_exports().items()):
+        model = load(name)
+        assert isinstance(model, ExportedModel)
+        rows = [
+            ("architecture", model.card.architecture),
+            ("gives", str(model.kind)),
+            ("written by", EXPORTED[name]),
+            ("layers in float", ", ".join(model.interface.floats)),
+            ("licence", model.licence),
+            ("size", f"{sum(one.stat().st_size for one in (file, file.with_suffix('.bin'))) / 1e6:.1f} MB"),
         ]
         parts.append(f"\n## {name}\n\n{caveat(name)}\n")
         parts.append(_table(("", ""), rows))
