@@ -200,7 +200,7 @@ def test_the_pseudo_depth_is_the_intrinsic_teachers_on_reflections_alone(video, 
     batch = ready(method, video, tmp_path)
     flagged = torch.zeros(3, 1, *SIZE, dtype=torch.bool)
     flagged[..., 10:20, 30:50] = True
-    method.mask = lambda evidence: flagged
+    method.mask = Detector(lambda evidence: flagged)
     depths = [torch.full((3, 1, *SIZE), value) for value in (2.0, 5.0)]
     method._asked = lambda teacher, images: depths[teacher is method.intrinsic]
     target, reflective = method.pseudo(batch)

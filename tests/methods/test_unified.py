@@ -111,7 +111,7 @@ def test_what_is_explained_from_behind_is_kept_from_photometric_learning(rooms, 
     assert method.base is not None
     geometry = method.base.geometry(batch)
     right, near = (method._reflective(batch, true, depth, known, geometry).float().mean() for depth in (true, true / 2))
-    assert right < 0.06  # among it what is a reflection
+    assert right < 0.15  # of this room 0.23 is a reflection
     assert near > 5 * right
 
 
