@@ -75,8 +75,7 @@ def main() -> None:
     options = known.parse_args()
     name = options.scale
     bench = Bench(SIZES[name], options.depth, options.semantics, options.device)
-    models = [PLAIN, *([TUNED] if bench.standing_in else []), GATE, BLIND]
-    models += [*LOSSES, *TEMPERATURES]
+    models = [PLAIN, *([TUNED] if bench.standing_in else []), GATE, BLIND, *LOSSES, *TEMPERATURES]
     rows = [*models, *STUDENTS]
     figures = every_run(options.out / name, rows, options.seeds, bench.figures, options.jobs, bench.prepare)
     for title, shown in {"depth models": models, "students": list(STUDENTS)}.items():

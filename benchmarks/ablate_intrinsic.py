@@ -230,6 +230,7 @@ def judge_decomposition(
     assert isinstance(network, Decomposed)
     samples = ClipSamples(frames, shape, ground.base.offsets, poses=True)
     found, right, errors, bright, true = MaskScores(), MaskScores(), MeanScores(PARTS), [], []
+    told = DETECTORS[mask]
     for index, id in enumerate(frames.ids):
         if None in (frames.neighbour(id, offset) for offset in ground.base.offsets):
             continue
@@ -245,8 +246,8 @@ def judge_decomposition(
         reflective = torch.from_numpy(truth.reflective)[None, None]
         known = batch["mask"] & torch.isfinite(batch["target"])
         true_depth = torch.where(known, batch["target"], 1.0)
+        motion = geometry.geometry(batch)
         for scores, seen, usable in ((right, true_depth, known), (found, depth, batch["mask"])):
-            told, motion = DETECTORS[mask], geometry.geometry(batch)
             evidence = compare(images, diffuse, residual, seen, usable, *motion, told.times).evidence
             scores.update(told(evidence), reflective, evidence.seen)
         bright.append(batch["clean"].mean(dim=1, keepdim=True)[evidence.seen])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KEY = "leadline"
 #: The file a folder or hub repository holds.
 FILE = "model.safetensors"
+#: Where the models lie that come with leadline.
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 #: Pixels of the longest side of images that a network is trained at.
@@ -117,21 +119,19 @@ def save(path: str | os.PathLike[str], weights: dict[str, torch.Tensor], card: C
 @functools.cache
 def bundled() -> dict[str, Path]:
     """The checkpoints that come with leadline, by name."""
-    folder = Path(__file__).parent / "weights"
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
 @functools.cache
 def bundled_exports() -> dict[str, Path]:
     """The exported networks that come with leadline, by name."""
-    folder = Path(__file__).parent / "weights"
-    return {path.stem: path for path in sorted(folder.glob("*.xml"))}
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.xml"))}
 
 
 def caveat(model: str | os.PathLike[str]) -> str:
     """What a bundled model is not good for, by its name, as one line; empty for any other model."""
     file = locate(model)
-    if file not in (*bundled().values(), *bundled_exports().values()):
+    if file.parent != WEIGHTS:
         return ""
     return " ".join(file.with_suffix(".txt").read_text(encoding="utf-8").split())
 

@@ -54,7 +54,7 @@ def load(
     """
     path = Path(spec)
     if not path.exists():
-        path = bundled_exports().get(str(spec), path)
+        path = locate(path)
     suffix = path.suffix.lower()
     if path.is_file() and suffix in NETWORK_FILES:
         from leadline.foundation.exported import open_network
