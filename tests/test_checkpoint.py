@@ -35,6 +35,9 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(InputError, match=r"text\.safetensors: not a readable"):
         checkpoint.read_card(tmp_path / "text.safetensors")
+    (tmp_path / "net.xml").write_text("<net/>")
+    with pytest.raises(InputError, match=r"net\.xml: a network for another runtime"):
+        checkpoint.read_card(tmp_path / "net.xml")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="not a leadline checkpoint"):
         checkpoint.read_card(tmp_path / "other.safetensors")

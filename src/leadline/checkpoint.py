@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KEY = "leadline"
 #: The file a folder or hub repository holds.
 FILE = "model.safetensors"
+#: How files of networks for other runtimes end.
+NETWORK_FILES = (".onnx", ".tflite", ".xml", ".pt2")
 #: Where the models lie that come with leadline.
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -155,6 +157,8 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     file = locate(path)
     if not file.is_file():
         raise InputError(f"{file}: no such checkpoint")
+    if file.suffix.lower() in NETWORK_FILES:
+        raise InputError(f"{file}: a network for another runtime; give the checkpoint it was made from (.safetensors)")
     try:
         with safe_open(file, framework="np") as opened:
             metadata = opened.metadata() or {}

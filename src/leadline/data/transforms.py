@@ -407,7 +407,7 @@ class SensorJitter(Transform):
     everywhere.
 
     Args:
-        strength: in [0, 1]; with 1/2 up to all of the darkest shade (2 % of the pixels are darker) is black and gamma is
+        strength: in [0, 1]; with 1/2 up to all of the darkest shade (2 % of the pixels are darker) is black, gamma is
             from 1/2 to 2, with 1 from 1/4 to 4, blur up to 2 pixels, noise up to 0.08, one picture in five grey.
 
     Raises:
@@ -425,7 +425,9 @@ class SensorJitter(Transform):
         blur = 2 * self.strength * blur if soft < 0.5 else 0.0
         gamma = float(4 ** (self.strength * tone))
         black *= min(1.0, 2 * self.strength)
-        return Taken(black, gamma, blur, 0.08 * self.strength * noise, grey < 0.2 * self.strength, int(rng.integers(2**31)))
+        return Taken(
+            black, gamma, blur, 0.08 * self.strength * noise, grey < 0.2 * self.strength, int(rng.integers(2**31))
+        )
 
     def apply(self, frame: Frame, parameters: Taken) -> Frame:
         """The frame with its image taken so; it is no longer diffuse times residual, which are left out."""

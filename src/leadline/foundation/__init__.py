@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.checkpoint import bundled, bundled_exports, locate, read_card
+from leadline.checkpoint import NETWORK_FILES, bundled, bundled_exports, locate, read_card
 from leadline.errors import ConfigError, InputError, suggest
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ __all__ = ["is_checkpoint", "load"]
 
 #: Names on the hub of Video Depth Anything.
 PUBLIC_VIDEO = re.compile(r"depth-anything/(Metric-)?Video-Depth-Anything-(Small|Base|Large)")
-NETWORK_FILES = (".onnx", ".tflite", ".xml", ".pt2")
 CHECKPOINT = ".safetensors"
 
 
