@@ -293,18 +293,13 @@ def test_another_camera_changes_the_image_only() -> None:
     np.testing.assert_allclose(unchanged.image, frame.image, atol=1e-6)
     rng, jitter = np.random.default_rng(0), SensorJitter(1.0)
     cameras = [jitter.sample(rng, frame) for _ in range(300)]
-    assert 0.25 <= min(c.gamma for c in cameras) < 0.28
-    assert 3.6 < max(c.gamma for c in cameras) <= 4
-    assert 0.95 < max(c.black for c in cameras) <= 1
+    assert 0.5 <= min(c.gamma for c in cameras) < 0.55
+    assert 1.8 < max(c.gamma for c in cameras) <= 2
     assert np.mean([c.blur == 0 for c in cameras]) == pytest.approx(0.5, abs=0.1)
     assert 1.8 < max(c.blur for c in cameras) <= 2
     assert 0.07 < max(c.noise for c in cameras) <= 0.08
     assert np.mean([c.grey for c in cameras]) == pytest.approx(0.2, abs=0.08)
-    for camera in (
-        T.Taken(0, 2.0, 0, 0, False, 0),
-        T.Taken(0, 1.0, 0, 0, True, 0),
-        T.Taken(0, 1.0, 1.5, 0.05, False, 3),
-    ):
+    for camera in (T.Taken(2.0, 0, 0, False, 0), T.Taken(1.0, 0, 0, True, 0), T.Taken(1.0, 1.5, 0.05, False, 3)):
         after = jitter.apply(frame, camera)
         assert (after.depth, after.camera, after.mask is frame.mask) == (frame.depth, frame.camera, True)
         assert after.image.min() >= 0
@@ -313,15 +308,6 @@ def test_another_camera_changes_the_image_only() -> None:
             np.testing.assert_allclose(after.image, frame.image**2, atol=1e-6)
         if camera.grey:
             np.testing.assert_array_equal(after.image[..., 0], after.image[..., 2])
-
-
-def test_another_camera_has_black_where_the_picture_is_darkest() -> None:
-    image = np.linspace(0.4, 1, 101, dtype=np.float32)[:, None, None].repeat(3, 2)
-    after = SensorJitter(1.0).apply(
-        plane().replace(image=image, depth=None, camera=None, mask=None), T.Taken(1.0, 1.0, 0, 0, False, 0)
-    )
-    assert np.sum(after.image[..., 0] == 0) == 3  # 2 % of 101
-    np.testing.assert_allclose(after.image[2:, 0, 0], np.linspace(0, 1, 99), atol=1e-5)
 
 
 def test_jitter_draws_within_its_strengths_in_every_order() -> None:

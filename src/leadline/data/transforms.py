@@ -383,7 +383,6 @@ class Taken:
     """How a camera takes a picture.
 
     Args:
-        black: how much of its darkest shade it takes for black.
         gamma: exponent of the brightness.
         blur: standard deviation of its softness, in pixels.
         noise: standard deviation of its noise, full brightness being 1.
@@ -391,7 +390,6 @@ class Taken:
         seed: of the noise.
     """
 
-    black: float
     gamma: float
     blur: float
     noise: float
@@ -400,15 +398,12 @@ class Taken:
 
 
 class SensorJitter(Transform):
-    """Takes the picture with another camera: another black, another tone curve, half of the time softer, noisier, now
-    and then without colour. Frames of a clip are taken by one camera, with the same noise.
-
-    Pictures of cameras have black somewhere, and colours as strong as that makes them; rendered ones are often lit from
-    everywhere.
+    """Takes the picture with another camera: another tone curve, half of the time softer, noisier, now and then
+    without colour. Frames of a clip are taken by one camera, with the same noise.
 
     Args:
-        strength: in [0, 1]; with 1/2 up to all of the darkest shade (2 % of the pixels are darker) is black, gamma is
-            from 1/2 to 2, with 1 from 1/4 to 4, blur up to 2 pixels, noise up to 0.08, one picture in five grey.
+        strength: in [0, 1]; with 1 gamma is from 1/2 to 2, blur up to 2 pixels, noise up to 0.08, one picture in five
+            grey.
 
     Raises:
         ConfigError: the strength is not in [0, 1].
@@ -421,21 +416,14 @@ class SensorJitter(Transform):
 
     def sample(self, rng: np.random.Generator, frame: Frame) -> Taken:
         """The camera."""
-        tone, soft, blur, noise, grey, black = rng.uniform(-1, 1), rng.random(), *rng.random(4)
+        tone, soft, blur, noise, grey = rng.uniform(-1, 1), rng.random(), *rng.random(3)
         blur = 2 * self.strength * blur if soft < 0.5 else 0.0
-        gamma = float(4 ** (self.strength * tone))
-        black *= min(1.0, 2 * self.strength)
-        return Taken(
-            black, gamma, blur, 0.08 * self.strength * noise, grey < 0.2 * self.strength, int(rng.integers(2**31))
-        )
+        gamma = float(2 ** (self.strength * tone))
+        return Taken(gamma, blur, 0.08 * self.strength * noise, grey < 0.2 * self.strength, int(rng.integers(2**31)))
 
     def apply(self, frame: Frame, parameters: Taken) -> Frame:
         """The frame with its image taken so; it is no longer diffuse times residual, which are left out."""
-        image = _to_tensor(frame.image)
-        black = parameters.black * float(np.percentile(_luminance(image).numpy(), 2))
-        if black < 1:
-            image = ((image - black) / (1 - black)).clamp(min=0)
-        image = image**parameters.gamma
+        image = _to_tensor(frame.image) ** parameters.gamma
         if parameters.grey:
             image = _luminance(image).repeat(3, 1, 1)
         if parameters.blur:
