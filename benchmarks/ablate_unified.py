@@ -5,11 +5,12 @@
     python benchmarks/ablate_unified.py --paper --device cuda
 
 One student, one teacher, the same places, steps, size and order; known poses. LiteNet's trinity alone, and with video
-and semantic alignment; VFM-Depth style imitation; then the trinity with video and one lesson each: surround's relations
-between views, EndoDAV's projection, intrinsic decomposition's reflections; then all of it. The bundled teacher teaches
-and is judged on rendered tubes; a network trained on the sensor's depth teaches in a real room (7-Scenes). BriGeS is a
-teacher, not a way to distil, and has no row. Median alignment; the ratio is to LiteNet whole, within each seed. Every
-run writes its figures to a file of its own and is skipped while that is there.
+and semantic alignment, by LiteNet's weights and by those of the unified recipe; VFM-Depth style imitation; then the
+trinity with video and one lesson each: surround's relations between views, EndoDAV's projection, intrinsic
+decomposition's reflections; then all of it. The bundled teacher teaches and is judged on rendered tubes; a network
+trained on the sensor's depth teaches in a real room (7-Scenes). BriGeS is a teacher, not a way to distil, and has no
+row. Median alignment; the ratio is to LiteNet whole, within each seed. Every run writes its figures to a file of its
+own and is skipped while that is there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from leadline.methods.litenet import LiteNet
 from leadline.methods.optimiser import Optimiser
 from leadline.methods.self_supervision import SelfSupervisionOptions
 from leadline.methods.semantic_alignment import Alignment
-from leadline.methods.unified import Lessons, Unified
+from leadline.methods.trinity import Trinity
+from leadline.methods.unified import TRINITY, Lessons, Unified
 from leadline.methods.vfm import VFMStudent
 
 Made = Callable[[LeadlineModel, StudentOptions, Optimiser, SelfSupervisionOptions], Method]
@@ -39,7 +41,7 @@ def with_lesson(**lesson: float) -> Made:
     """The trinity with video and one lesson."""
     lessons = Lessons(**NOTHING | lesson)  # type: ignore[arg-type]
     return lambda teacher, student, optimiser, base: Unified(
-        teacher, student, lessons=lessons, optimiser=optimiser, base=base
+        teacher, student, Trinity(), lessons, optimiser=optimiser, base=base
     )
 
 
@@ -50,6 +52,9 @@ STUDENTS: dict[str, Made] = {
     ),
     BASE: lambda teacher, student, optimiser, base: LiteNet(
         teacher, student, optimiser=optimiser, base=base, alignment=Alignment()
+    ),
+    "LiteNet, trinity of unified": lambda teacher, student, optimiser, base: LiteNet(
+        teacher, student, TRINITY, optimiser, base=base, alignment=Alignment()
     ),
     "VFM-Depth": lambda teacher, student, optimiser, base: VFMStudent(teacher, student, base, optimiser=optimiser),
     "relations": with_lesson(relations=Lessons.relations),

@@ -39,6 +39,8 @@ from leadline.networks.base import resize
 
 #: The student's features that imitate, so much smaller than the image.
 STRIDE = 8
+#: Five times LiteNet's weights (chosen on a seed kept for that): photometric learning and the lessons drown those.
+TRINITY = Trinity(spatial=0.5, ranking=0.05, spectral=0.25, gradient=0.25)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Lessons:
         categories: the categories.
     """
 
-    category: float = 0.05
+    category: float = 0.5
     feature: float = 0.05
     relations: float = 0.5
     projection: float = 0.1
@@ -95,7 +97,7 @@ class Unified(LiteNet):
         self,
         teacher: str | DepthModel,
         student: StudentOptions = StudentOptions("swift"),
-        trinity: Trinity = Trinity(),
+        trinity: Trinity = TRINITY,
         lessons: Lessons = Lessons(),
         optimiser: Optimiser = Optimiser(),
         cache: bool = True,
