@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import leadline
 from leadline.camera import Pinhole
+from leadline.cli.demo import BASELINE, FOCAL, OFFSET
 from leadline.data.folder import DepthFormat, Folder
 from leadline.depth import DepthMap
 from leadline.foundation.network_file import NetworkCard
@@ -34,9 +35,8 @@ from leadline.runtime.measured import Known, gather, sensor_frames, stereo_pairs
 from leadline.runtime.predictor import Predictor
 
 CARDS = Path(__file__).parent / "cards"
-#: Of Motorcycle as scikit-image has it, a quarter of 2964x2000: focal length and principal points in pixels, metres.
-MOTORCYCLE = Pinhole(741, 500, 994.978, 994.978, 311.193, 254.877)
-OFFSET, BASELINE = 31.086, 0.193001
+#: Of Motorcycle as scikit-image has it, a quarter of 2964x2000.
+MOTORCYCLE = Pinhole(741, 500, FOCAL, FOCAL, 311.193, 254.877)
 
 Judged = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
