@@ -109,7 +109,7 @@ def row(name: str, case: Case, predictor: Predictor) -> str:
         best.append(np.nanmedian(truth) / np.nanmedian(np.where(np.isfinite(truth), raw.to_depth().values, np.nan)))
     constant, after, oracle = np.mean(errors, axis=0)
     low, high = found.interval[0]
-    scales = f"{found.scale:.4g} ({low:.4g}..{high:.4g})"
+    scales = f"{found.scale:.4g} ({low:.4g} to {high:.4g})"
     there = f"{np.median(best):.4g}" if found.form.name == "scale" else "-"
     return (f"{name:<14} {model.name:<20} {found.form.name:<30} {constant:8.3f} {after:10.3f} {oracle:8.3f}  "
             f"{scales:<26} {there}")  # fmt: skip
