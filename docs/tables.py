@@ -57,7 +57,7 @@ What a card's figures mean: frames were kept apart from training, from places it
 beside two baselines that cost nothing, the mean of all training labels and the label of the nearest training frame.
 """
 
-
+#: How the exported ones were written, which they do not say themselves.
 EXPORTED = {
     "leadline-general-int8": "`leadline export --model leadline-general --to openvino --int8 --calibration FRAMES`, "
     "106 frames of the rendered rooms and streets it learned from"
@@ -80,8 +80,7 @@ def models_page() -> str:
             ("size", f"{file.stat().st_size / 1e6:.1f} MB"),
             *((key, f"{value:g}" if isinstance(value, float) else str(value)) for key, value in card.metrics.items()),
         ]
-        parts.append(f"\n## {name}\n\n{caveat(name)}\n")
-        parts.append(_table(("", ""), rows))
+        parts.append(_model(name, rows))
     for name, file in sorted(bundled_exports().items()):
         model = load(name)
         assert isinstance(model, ExportedModel)
@@ -93,9 +92,13 @@ def models_page() -> str:
             ("licence", model.licence),
             ("size", f"{sum(one.stat().st_size for one in (file, file.with_suffix('.bin'))) / 1e6:.1f} MB"),
         ]
-        parts.append(f"\n## {name}\n\n{caveat(name)}\n")
-        parts.append(_table(("", ""), rows))
+        parts.append(_model(name, rows))
     return "\n".join(parts)
+
+
+def _model(name: str, rows: list[tuple[str, str]]) -> str:
+    """The section of a model."""
+    return f"\n## {name}\n\n{caveat(name)}\n\n{_table(('', ''), rows)}"
 
 
 def data_page() -> str:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from common.commands import run
-from leadline import checkpoint
+from leadline import checkpoint, worlds
 from leadline.data.clips import ClipSamples
 from leadline.data.samples import collate
+from leadline.data.transforms import nearest_pixels
 from leadline.depth import Kind
 from leadline.errors import ConfigError
 from leadline.foundation.base import DepthModel
@@ -110,9 +111,13 @@ def test_what_is_explained_from_behind_is_kept_from_photometric_learning(rooms, 
     true = torch.where(known, target, 1.0)
     assert method.base is not None
     geometry = method.base.geometry(batch)
-    right, near = (method._reflective(batch, true, depth, known, geometry).float().mean() for depth in (true, true / 2))
-    assert right < 0.15  # of this room 0.23 is a reflection
-    assert near > 5 * right
+    right, near = (method._reflective(batch, true, depth, known, geometry) for depth in (true, true / 2))
+    assert right.float().mean() < 0.15  # of this room 0.23 is a reflection
+    assert near.float().mean() > 5 * right.float().mean()
+    place, pick = worlds.create("room", height=72, width=108, rate=3).clip(3, 4), nearest_pixels((72, 108), (64, 96))
+    mirrors = torch.stack([torch.from_numpy(place[index].reflective[pick][None]) for index in batch["index"].tolist()])
+    assert right[~mirrors].float().mean() < 0.01
+    assert right[mirrors].float().mean() > 0.3
 
 
 def test_images_alone_and_an_affine_teacher_leave_out_what_they_cannot_give(rooms, tmp_path):
