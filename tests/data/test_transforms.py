@@ -18,6 +18,7 @@ from leadline.data.transforms import (
     Compose,
     Crop,
     HorizontalFlip,
+    LightJitter,
     Pad,
     RandomCrop,
     RandomResizedCrop,
@@ -227,6 +228,7 @@ def test_random_windows_reach_every_place_and_fit() -> None:
         (lambda: ColourJitter(hue=0.6), "hue 0.6"),
         (lambda: ColourJitter(brightness=-0.1), "brightness -0.1"),
         (lambda: SensorJitter(1.5), "strength 1.5"),
+        (lambda: LightJitter(-0.1), "strength -0.1"),
     ],
 )
 def test_impossible_options(make, message: str) -> None:
@@ -237,7 +239,9 @@ def test_impossible_options(make, message: str) -> None:
 # ---- chance
 
 
-CHAIN = Compose([RandomResizedCrop(20, 30), HorizontalFlip(), ColourJitter(0.4, 0.4, 0.4, 0.2), SensorJitter(0.5)])
+CHAIN = Compose([
+    RandomResizedCrop(20, 30), HorizontalFlip(), LightJitter(), ColourJitter(0.4, 0.4, 0.4, 0.2), SensorJitter(0.5),
+])  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_frame() -> None:
@@ -416,3 +420,23 @@ def test_no_point_of_sparse_depth_is_lost_but_those_behind_others(seed, kind):
     np.testing.assert_array_equal(resized.valid, there.any(axis=2))
     nearest = np.where(there, blocks, np.inf).min(axis=2) if "depth" in kind else blocks.max(axis=2)
     np.testing.assert_array_equal(resized.values[resized.valid], nearest[resized.valid])
+
+
+def test_another_light_changes_the_image_only() -> None:
+    frame = plane()
+    unchanged = LightJitter(0)(frame, np.random.default_rng(0))
+    np.testing.assert_allclose(unchanged.image, frame.image, atol=1e-6)
+    rng, jitter = np.random.default_rng(0), LightJitter(1.0)
+    lights = [jitter.sample(rng, frame) for _ in range(300)]
+    assert 0 <= min(light.black for light in lights) < 0.05 < 0.95 < max(light.black for light in lights) <= 1
+    assert 1.9 < max(light.stops for light in lights) <= 2
+    pale = frame.replace(image=0.4 + 0.5 * frame.image[..., :1].repeat(3, axis=2))
+    dark = jitter.apply(pale, T.Lit(1.0, 0.0, ((0.0, 0.0, 0.0),)))
+    assert (dark.depth, dark.camera, dark.mask is frame.mask) == (frame.depth, frame.camera, True)
+    assert 0.01 < (dark.image.mean(axis=2) == 0).mean() < 0.05, "the darkest two in a hundred are black"
+    # Half a wave over the width: from a hill of one stop, which raises sRGB by about its root, to a valley.
+    even = Frame(np.full((32, 64, 3), 0.25, np.float32))
+    wave = jitter.apply(even, T.Lit(0.0, 1.0, ((0.5, 0.0, 0.0),))).image
+    np.testing.assert_allclose(wave[:, 0], 0.25 * 2**0.5, rtol=1e-5)
+    np.testing.assert_allclose(wave[:, -1], 0.25 / 2**0.5, rtol=1e-5)
+    assert (np.diff(wave[0, :, 0]) < 0).all()

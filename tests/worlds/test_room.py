@@ -155,3 +155,40 @@ def test_sprinkled_places_lie_close_together_on_the_surface():
     places = _sprinkled(box((0.02, 0.02, 1.0)), 0.1)
     assert np.abs(places[:, :2]).max() <= 0.01 + 1e-9
     assert np.diff(np.unique(places[:, 2].round(6))).max() < 0.11
+
+
+def test_a_sober_room_has_the_same_things_in_few_colours():
+    def vivid(image):
+        return float((image.max(axis=2) - image.min(axis=2)).mean())
+
+    found = []
+    for seed in range(1, 4):
+        loud, sober = (worlds.create("room", **SMALL, sober=chance).clip(seed, 1)[0] for chance in (0.0, 1.0))
+        np.testing.assert_array_equal(loud.depth.values, sober.depth.values)
+        found.append([vivid(loud.image), vivid(sober.image)])
+    loud, sober = np.mean(found, axis=0)
+    assert sober < 0.8 * loud
+
+
+def test_the_camera_may_stay_close_to_one_thing():
+    depths = {}
+    for close in (None, (0.4, 1.2)):
+        frames = [worlds.create("room", **SMALL, close=close).clip(seed, 2)[0] for seed in range(5)]
+        assert all(frame.depth.valid.all() for frame in frames)
+        depths[close] = np.mean([np.median(frame.depth.values) for frame in frames])
+        assert min(frame.depth.values.min() for frame in frames) > 0.1
+    assert depths[0.4, 1.2] < 0.7 * depths[None]
+    with pytest.raises(ConfigError, match=r"close: from 1 to 0\.5"):
+        worlds.create("room", close=(1.0, 0.5))
+    with pytest.raises(ConfigError, match="sober: 2 is not a chance"):
+        worlds.create("room", sober=2.0)
+
+
+def test_corners_of_a_room_are_darker_where_it_is_asked_for():
+    flat, deep = (worlds.create("room", **SMALL, corners=corners).clip(0, 1) for corners in (False, True))
+    np.testing.assert_array_equal(flat[0].depth.values, deep[0].depth.values)
+    seen = look(flat.still, flat.mount.camera, flat.poses[0])
+    rays = np.zeros((len(seen.mesh), 3), np.float32) + seen.points - flat.poses[0][:3, 3]
+    light = [place.shade(place.still, seen, rays, 0.01, 0)[0].mean(axis=1) for place in (flat, deep)]
+    assert (light[1] <= light[0] + 1e-5).all()
+    assert 0.3 < np.quantile(light[1] / light[0], 0.05) < 0.85

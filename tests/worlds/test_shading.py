@@ -117,3 +117,20 @@ def test_reflections_grow_towards_grazing_and_what_reflects_nothing_never_does()
     assert column[0] > 2 * column[-1] > 0.04
     _, gloss = lit([floor], Shading([Material(plain(0, 0, 0))], sky=bright, **NIGHT))
     assert not gloss.any()
+
+
+def test_corners_are_darker_and_open_ground_is_not():
+    everywhere = {"above": ONE, "below": ONE, "corners": 64, "reach": 2.0}
+    matt = Material(plain(1, 1, 1))
+    body, _ = lit([wall(10)], Shading([matt], **everywhere))
+    np.testing.assert_allclose(body, 1, atol=1e-6)
+    # A wall stands on the ground, to the left of the middle: beside it half of the light is kept off, a quarter of
+    # which the wall throws back itself; beyond its reach nothing is.
+    beside = square((-1.0, 0, 5), (0, 1, 0), (0, 0, 1), 50)
+    body, _ = lit([wall(10), beside], Shading([matt, matt], **everywhere))
+    x = directions(CAMERA, np.eye(4)).reshape(33, 33, 3)[16, :, 0] * 10
+    ground = body[:, x > -1].mean(axis=(0, 2))
+    away = x[x > -1] + 1
+    assert 0.625 <= ground[0] < 0.75
+    np.testing.assert_allclose(ground[away > 2], 1, atol=1e-6)
+    assert (np.diff(ground[away < 2]) > 0).all()

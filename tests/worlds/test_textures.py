@@ -62,6 +62,16 @@ def test_stripes_are_box_filtered(width):
     np.testing.assert_allclose(seen(checked, coords, width)[:, 0], expected, atol=0.02)
 
 
+def test_a_muted_texture_keeps_its_part_of_colour_contrast_and_light():
+    loud = textures.tiles(np.random.default_rng(3))
+    middle, before = textures.mean(loud), seen(loud, spots(), 0.003)
+    np.testing.assert_allclose(seen(textures.Muted(loud, middle, 1, 1, 1), spots(), 0.003), before, atol=1e-6)
+    grey = seen(textures.Muted(loud, middle, 0, 1, 1), spots(), 0.003)
+    np.testing.assert_allclose(grey, np.repeat(before.mean(axis=1, keepdims=True), 3, axis=1), atol=1e-6)
+    calm = seen(textures.Muted(loud, middle, 1, 0.25, 0.5), spots(), 0.003)
+    np.testing.assert_allclose(calm, 0.5 * (middle + 0.25 * (before - middle)), atol=1e-6)
+
+
 def test_bricks_have_joints_of_their_width():
     white = lambda coords, footprint: np.ones((len(coords), 3), np.float32)  # noqa: E731
     wall = textures.Tiled(white, np.zeros(3), (0.24, 0.08), 0.01, 0.5, 0.0)

@@ -17,7 +17,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from leadline.camera import Camera
 from leadline.data.augmentation import Augmentation
-from leadline.data.transforms import CentreCrop, ColourJitter, HorizontalFlip, RandomResizedCrop, Resize, SensorJitter
+from leadline.data.transforms import (
+    CentreCrop,
+    ColourJitter,
+    HorizontalFlip,
+    LightJitter,
+    RandomResizedCrop,
+    Resize,
+    SensorJitter,
+)
 from leadline.errors import InputError
 from leadline.frame import Clip, Frame
 
@@ -109,6 +117,8 @@ class Samples(Dataset[dict[str, Any]]):
         mirrored = HorizontalFlip(self.augmentation.flip).sample(rng, clip[0])
         clip = HorizontalFlip(float(mirrored))(clip)
         seen = clip
+        if self.augmentation.light:
+            seen = LightJitter(self.augmentation.light)(seen, rng)
         if strength := self.augmentation.jitter:
             seen = ColourJitter(strength, strength, strength, strength / 4)(seen, rng)
         if self.augmentation.sensor:

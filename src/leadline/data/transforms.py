@@ -379,6 +379,62 @@ class ColourJitter(Transform):
 
 
 @dataclasses.dataclass(frozen=True)
+class Lit:
+    """How light falls on what a picture shows.
+
+    Args:
+        black: how much of the darkest shade is taken away.
+        stops: height of the hills and valleys of light, in stops.
+        waves: (K, 3) of each wave: how often it goes up and down over the picture's width and height, and its phase, in
+            turns.
+    """
+
+    black: float
+    stops: float
+    waves: tuple[tuple[float, float, float], ...]
+
+
+class LightJitter(Transform):
+    """Lets light fall unevenly, and leaves black where the picture is darkest; on all frames of a clip alike.
+
+    Rendered pictures are often lit from everywhere. Cameras' have black somewhere, and bright and dark parts for which
+    nothing they show is to blame.
+
+    Args:
+        strength: in [0, 1]; with 1 up to all of the darkest shade (2 % of the pixels are darker) becomes black, and
+            light differs by up to two stops about its mean.
+
+    Raises:
+        ConfigError: the strength is not in [0, 1].
+    """
+
+    def __init__(self, strength: float = 0.5) -> None:
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"light jitter: strength {strength} is not between 0 and 1")
+        self.strength = strength
+
+    def sample(self, rng: np.random.Generator, frame: Frame) -> Lit:
+        """The light."""
+        waves = np.column_stack([rng.uniform(-1.2, 1.2, (3, 2)), rng.random(3)])
+        black, stops = self.strength * rng.random(2) * (1, 2)
+        return Lit(float(black), float(stops), tuple(map(tuple, waves.tolist())))
+
+    def apply(self, frame: Frame, parameters: Lit) -> Frame:
+        """The frame in that light; its image is no longer diffuse times residual, which are left out."""
+        image = _to_tensor(frame.image)
+        darkest = float(_luminance(image)[:, ::2, ::2].flatten().quantile(0.02))
+        black = min(parameters.black * darkest, 0.9)
+        image = ((image - black) / (1 - black)).clamp(min=0)
+        v, u = (torch.linspace(0, 1, side) for side in image.shape[-2:])
+        height = image.new_zeros(image.shape[-2:])
+        for across, down, phase in parameters.waves:
+            height += torch.cos(2 * torch.pi * (across * u + down * v[:, None] + phase))
+        # sRGB's curve is about the root of light, so that half of a stop is one of light.
+        image = image * 2 ** (parameters.stops / 2 * height / len(parameters.waves))
+        return frame.replace(image=_from_tensor(image.clamp(0, 1)), diffuse=None, residual=None)
+
+
+@dataclasses.dataclass(frozen=True)
 class Taken:
     """How a camera takes a picture.
 

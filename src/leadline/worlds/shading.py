@@ -20,6 +20,8 @@ Sky = Callable[[np.ndarray], np.ndarray]
 GLOSSY_RAYS = 2, 4
 #: Reflections weaker than this part of the light are not looked for.
 FAINT = 0.02
+#: What keeps off the light from everywhere throws back this part of it itself.
+THROWN_BACK = 0.25
 # Columns of the materials' properties.
 REFLECTANCE, ROUGHNESS, TRANSMITTANCE, TINT, GLOWS = 0, 1, 2, slice(3, 6), 6
 
@@ -91,6 +93,9 @@ class Shading:
         below: (3,) on those that face down.
         up: (3,) unit.
         sky: what is seen where nothing stands.
+        corners: rays of each place that look for what keeps off the light from everywhere, so that corners and gaps are
+            darker (ambient occlusion, Zhukov et al., "An ambient light illumination model", 1998); 0 lights all alike.
+        reach: how far away such things are at most.
     """
 
     materials: Sequence[Material]
@@ -100,6 +105,8 @@ class Shading:
     below: np.ndarray = field(default_factory=lambda: np.full(3, 0.05))
     up: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
     sky: Sky = _night
+    corners: int = 0
+    reach: float = 1.0
 
     def shade(
         self, scene: Scene, seen: Hits, rays: np.ndarray, spread: np.ndarray | float, rng: np.random.Generator
@@ -119,7 +126,7 @@ class Shading:
         """
         footprint = np.where(np.isfinite(seen.distance), seen.distance, 0).astype(np.float32) * spread
         ways = _unit(rays)
-        body = self._body(scene, seen, ways, footprint)
+        body = self._body(scene, seen, ways, footprint, rng)
         gloss = np.zeros_like(body)
         properties = self._properties[self._kinds[seen.mesh]]
         shiny = np.flatnonzero((properties[:, REFLECTANCE] > 0) | (properties[:, TRANSMITTANCE] > 0))
@@ -149,11 +156,18 @@ class Shading:
         ]
         return np.array([*rows, [0.0] * 7], np.float32)
 
-    def _body(self, scene: Scene, seen: Hits, ways: np.ndarray, footprint: np.ndarray, soft: bool = True) -> np.ndarray:
+    def _body(
+        self,
+        scene: Scene,
+        seen: Hits,
+        ways: np.ndarray,
+        footprint: np.ndarray,
+        rng: np.random.Generator | None = None,
+    ) -> np.ndarray:
         """(N, 3) light without reflections.
 
-        In reflections (``soft`` is False) hard shadows are enough, and mirrors and metals, whose own reflections are
-        not looked for, show half of the light that falls on them.
+        In reflections (no ``rng``) hard shadows are enough, and mirrors and metals, whose own reflections are not
+        looked for, show half of the light that falls on them.
         """
         body = np.zeros((len(seen.mesh), 3), np.float32)
         missed = seen.mesh < 0
@@ -164,7 +178,7 @@ class Shading:
         if not len(hit):
             return body
         one = seen.take(hit)
-        light = self._falling(scene, one, _lifted(one, one.normals), soft)
+        light = self._falling(scene, one, _lifted(one, one.normals), rng)
         # A pixel is longer on a surface that is seen from aside; this is the mean of its two widths.
         lean = np.abs(np.einsum("ij,ij->i", ways[hit], one.normals))
         footprint = footprint[hit] / np.sqrt(np.maximum(lean, np.float32(0.05)))
@@ -174,15 +188,17 @@ class Shading:
             colour = material.texture(one.paint[on], footprint[on])
             # What is reflected or passes is not thrown back by the body.
             colour *= (1 - material.reflectance) * (1 - material.transmittance)
-            if not soft and material.reflectance > 0.1:
+            if rng is None and material.reflectance > 0.1:
                 colour += material.reflectance / 2 * np.array(material.tint, np.float32)
             body[hit[on]] = colour * light[on] + np.array(material.glow, np.float32)
         return body
 
-    def _falling(self, scene: Scene, seen: Hits, places: np.ndarray, soft: bool) -> np.ndarray:
+    def _falling(self, scene: Scene, seen: Hits, places: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """(N, 3) light that falls on surfaces."""
         lean = (np.einsum("ij,j->i", seen.normals, self.up.astype(np.float32))[:, None] + 1) / 2
         light = self.below.astype(np.float32) * (1 - lean) + self.above.astype(np.float32) * lean
+        if self.corners and rng is not None:
+            light *= self._open(scene, seen.normals, places, rng)[:, None]
         if self.sun is not None:
             towards = self.sun.direction.astype(np.float32)
             facing = np.einsum("ij,j->i", seen.normals, towards)
@@ -190,7 +206,7 @@ class Shading:
             free = ~scene.blocked(places[lit], places[lit] + 1e3 * towards)
             light[lit] += (facing[lit] * free)[:, None] * self.sun.power.astype(np.float32)
         for lamp in self.lamps:
-            points = lamp.points if soft else lamp.points.mean(axis=0, keepdims=True)
+            points = lamp.points if rng is not None else lamp.points.mean(axis=0, keepdims=True)
             power = (lamp.power / len(points)).astype(np.float32)
             for point in points.astype(np.float32):
                 to_lamp = point - seen.points
@@ -202,6 +218,21 @@ class Shading:
                 free = ~scene.blocked(places[lit], np.broadcast_to(point, (len(lit), 3)))
                 light[lit] += (strength[lit] * free)[:, None] * power
         return light
+
+    def _open(self, scene: Scene, normals: np.ndarray, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(N,) part of the light from everywhere that comes to surfaces."""
+        part = np.zeros(len(places), np.float32)
+        start = rng.random((3, len(places)), np.float32)
+        for ray in range(self.corners):
+            # Spread evenly (Roberts' sequence), from another start at each place: little noise. Around the normal by
+            # the cosine; of any length, so that what stands farther off keeps off less.
+            up, turn, length = (start + np.array([[0.8192], [0.671], [0.5498]], np.float32) * ray) % 1
+            up, turn = 2 * up - 1, np.float32(2 * np.pi) * turn
+            flat = np.sqrt(np.maximum(1 - up * up, 0))
+            ways = _unit(normals + np.stack([flat * np.cos(turn), flat * np.sin(turn), up], axis=1))
+            far = places + ways * (np.float32(self.reach) * length)[:, None]
+            part += np.where(scene.blocked(places, far), np.float32(THROWN_BACK), np.float32(1))
+        return part / self.corners
 
     def _gloss(
         self,
@@ -239,7 +270,7 @@ class Shading:
         further = np.where(np.isfinite(found.distance), found.distance, 0)
         width = footprint[index] + further * spread[index]
         width[: len(back)] += further[: len(back)] * rough[back] / 2
-        light = self._body(scene, found, onward, width, soft=False)
+        light = self._body(scene, found, onward, width)
         # Few rays meet a small lamp by chance: rough surfaces get their lamps as highlights.
         lamp = self._properties[self._kinds[found.mesh[spreading]], GLOWS] > 0
         light[spreading[lamp]] = 0

@@ -266,6 +266,33 @@ class Assorted:
 
 
 @dataclass(frozen=True)
+class Muted:
+    """Another texture, less colourful, with less contrast, darker.
+
+    Args:
+        inner: the other.
+        middle: (3,) the other's mean, see :func:`mean`.
+        vivid: part of its colour that is kept; 0 is grey.
+        contrast: part of its differences from its own mean that is kept.
+        bright: part of its light that is thrown back.
+    """
+
+    inner: Texture
+    middle: np.ndarray
+    vivid: float
+    contrast: float
+    bright: float
+
+    def __call__(self, coords: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+        """(N, 3) albedo at ``coords`` (N, 3) in metres, seen with pixels ``footprint`` (N,) wide."""
+        middle = self.middle.astype(np.float32)
+        colours = middle + (self.inner(coords, footprint) - middle) * np.float32(self.contrast)
+        grey = colours.mean(axis=1, keepdims=True)
+        colours = grey + (colours - grey) * np.float32(self.vivid)
+        return np.clip(colours * np.float32(self.bright), DARKEST, BRIGHTEST)
+
+
+@dataclass(frozen=True)
 class Picture:
     """An image on a rectangle whose coordinates run from (0, 0) at its lower left to ``size``.
 

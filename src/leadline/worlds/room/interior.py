@@ -42,6 +42,10 @@ FLOORS: dict[str, Callable[[np.random.Generator], Texture]] = {
     "marble": textures.marble,
 }
 
+#: What is seen through windows only, and materials that are one even colour where people live.
+OUTSIDE = ("hedge", "house", "ground")
+PAINTED = ("wall", "accent", "ceiling", "skirting", "paint", "lacquer", "leather", "sheet", "curtain", "metal", "clay")
+
 
 @dataclass
 class Wall:
@@ -71,11 +75,21 @@ class Wall:
 
 
 class Stock:
-    """Everything in the room: one mesh for all that is the same thing of the same material."""
+    """Everything in the room: one mesh for all that is the same thing of the same material.
 
-    def __init__(self, rng: np.random.Generator, photographs: Sequence[Path]) -> None:
+    Args:
+        rng: decides the materials.
+        photographs: to hang on the walls.
+        sober: decides, where it is given, how much quieter the materials are.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, photographs: Sequence[Path], sober: np.random.Generator | None = None
+    ) -> None:
         self.rng, self.photographs = rng, photographs
         self.materials = _materials(rng)
+        if sober is not None:
+            self.materials = {name: _muted(sober, name, one) for name, one in self.materials.items()}
         self._parts: dict[tuple[str, str], list[Mesh]] = {}
         self._count = 0
 
@@ -174,6 +188,16 @@ def _materials(rng: np.random.Generator) -> dict[str, Material]:
         "glow": Material(white, glow=(3.0, 2.9, 2.7)),
     }
     return made
+
+
+def _muted(rng: np.random.Generator, name: str, material: Material) -> Material:
+    """As most things at home and at work are: of few colours and many shades, paint without blotches."""
+    if name in OUTSIDE or any(material.glow):
+        return material
+    contrast = rng.uniform(0.03, 0.3) if name in PAINTED else rng.uniform(0.3, 1)
+    bright = rng.uniform(0.7, 1.1) if name in ("wall", "ceiling", "sheet") else 2 ** rng.uniform(-2.5, 0.2)
+    vivid, texture = rng.uniform(0.1, 0.8), material.texture
+    return replace(material, texture=textures.Muted(texture, textures.mean(texture), vivid, contrast, bright))
 
 
 def _wall_texture(rng: np.random.Generator) -> Texture:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from leadline.camera import Pinhole
+from leadline.errors import ConfigError
 from leadline.geometry.poses import axis_angle_to_matrix
 from leadline.rig import Mount
 from leadline.worlds import textures
@@ -29,6 +30,10 @@ HELD = (0.9, 1.8)
 SWAY = 0.04
 #: Shortest and longest way, in cells.
 LENGTHS = (12, 32)
+#: The same where the camera stays by one thing: how many cells off things, at what heights, how long a way.
+CLOSE_AWAY, CLOSE_HELD, CLOSE_LENGTHS = 2, (0.5, 1.7), (3, 9)
+#: Rays that look for what darkens corners, and how far away that is, in metres.
+CORNERS, DARKENING = 12, 1.0
 #: Ways that are compared for what is seen from them, and rays (across, down) of each look.
 TRIES, GLANCE = 24, (24, 18)
 
@@ -41,9 +46,14 @@ class Room(World):
         fov: range of the horizontal field of view, in degrees; each place has a lens of its own.
         speed: range of the camera's mean speed, in metres a second.
         photographs: folder whose images hang on the walls instead of invented ones.
+        corners: corners and gaps are darker, as they are where light is thrown to and fro; frames take 1.6 times as long.
+        close: range of metres in which the camera stays off one thing it looks at, on its table or in its shelf; None
+            lets it go through the room, off all things.
+        sober: chance that a room has few colours, many shades and paint without blotches, as most have; others are as
+            varied as can be, so that nothing can be told by its colour.
 
     Raises:
-        ConfigError: the folder holds no image.
+        ConfigError: the folder holds no image, ``close`` is no range or ``sober`` no chance.
     """
 
     name: ClassVar[str] = "room"
@@ -54,9 +64,16 @@ class Room(World):
     fov: tuple[float, float] = (55.0, 75.0)
     speed: tuple[float, float] = (0.2, 0.6)
     photographs: str | None = None
+    corners: bool = False
+    close: tuple[float, float] | None = None
+    sober: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.close is not None and not 0.2 <= self.close[0] < self.close[1] < np.inf:
+            raise ConfigError(f"close: from {self.close[0]:g} to {self.close[1]:g} m is no range from at least 0.2")
+        if not 0 <= self.sober <= 1:
+            raise ConfigError(f"sober: {self.sober:g} is not a chance between 0 and 1")
         if self.photographs is not None:
             textures.photographs(self.photographs)
 
@@ -79,7 +96,8 @@ class RoomPlace(Place):
         rng = np.random.default_rng([seed, 0x726F6F6D])
         pictures = [] if world.photographs is None else textures.photographs(world.photographs)
         size = np.array([rng.uniform(3.2, 7.5), rng.uniform(3.2, 6), rng.uniform(2.4, 3.2)])
-        stock = interior.Stock(rng, pictures)
+        taste = np.random.default_rng([seed, 0x736F6265])
+        stock = interior.Stock(rng, pictures, taste if taste.uniform() < world.sober else None)
         walls = interior.shell(rng, stock, size)
         windows = interior.windows(rng, stock, walls, size)
         day = bool(rng.uniform() < 0.7)
@@ -89,10 +107,17 @@ class RoomPlace(Place):
         tint = textures.colour(rng, (0.9, 1.0), (0, 0.12))
         around = rng.uniform(0.12, 0.3) * tint
         self.shading = Shading(
-            materials, lamps, _sun(rng, windows) if day else None, around, around * rng.uniform(0.5, 0.8), sky=_sky(day)
+            materials,
+            lamps,
+            _sun(rng, windows) if day else None,
+            around,
+            around * rng.uniform(0.5, 0.8),
+            sky=_sky(day),
+            corners=CORNERS if world.corners else 0,
+            reach=DARKENING,
         )
         self.mount = Mount(Pinhole.from_fov(world.width, world.height, rng.uniform(*world.fov)), np.eye(4))
-        way = Way(rng, self.still, self.labels, size, things, rng.uniform(*world.speed))
+        way = Way(rng, self.still, self.labels, size, things, rng.uniform(*world.speed), world.close)
         self.poses = way.poses(np.arange(frames) / world.rate)
 
     def shade(
@@ -134,6 +159,7 @@ class Way:
         size: (3,) of the room, in metres.
         things: (3,) places worth looking at.
         speed: mean, in metres a second.
+        close: range of metres it stays off what it looks at; None where it may stand anywhere.
     """
 
     def __init__(
@@ -144,19 +170,28 @@ class Way:
         size: np.ndarray,
         things: Sequence[np.ndarray],
         speed: float,
+        close: tuple[float, float] | None = None,
     ) -> None:
         plain = np.isin(labels, [interior.CLASSES.index(name) for name in ("wall", "floor", "ceiling")])
-        free, best = _free(scene.still, size), -np.inf
+        away, heights, lengths = (CLOSE_AWAY, CLOSE_HELD, CLOSE_LENGTHS) if close else (AWAY, HELD, LENGTHS)
+        nearest = close[0] if close else 1.0
+        free, best = _free(scene.still, size, away), -np.inf
         cells = np.argwhere(free)
-        heights = (cells[:, 2] + 0.5) * CELL
-        held = cells[(heights > HELD[0]) & (heights < HELD[1])]
+        height = (cells[:, 2] + 0.5) * CELL
+        held = cells[(height > heights[0]) & (height < heights[1])]
         cells = held if len(held) else cells  # a very full room is looked at from above
         for _ in range(TRIES):
-            cell = cells[int(rng.integers(len(cells)))]
-            line = _route(rng, free[:, :, cell[2]], cell[:2])
-            focus = things[int(rng.integers(len(things)))] if things else size / 2
+            focus, start = None, cells
+            if close:
+                focus = _one(rng, things, size)
+                far = np.linalg.norm((cells + 0.5) * CELL - focus, axis=1)
+                by = cells[(far > close[0]) & (far < close[1])]
+                start = by if len(by) else cells
+            cell = start[int(rng.integers(len(start)))]
+            line = _route(rng, free[:, :, cell[2]], cell[:2], lengths)
+            focus = _one(rng, things, size) if focus is None else focus
             line = np.column_stack([line, np.full(len(line), (cell[2] + 0.5) * CELL)])
-            worth = sum(_worth(scene, plain, line[at], focus) for at in (0, len(line) // 2, -1)) / 3
+            worth = sum(_worth(scene, plain, line[at], focus, nearest) for at in (0, len(line) // 2, -1)) / 3
             worth += 0.04 * min(len(line), 25)
             if worth > best:
                 best, self.line, self.focus = worth, _smoothed(line), focus
@@ -197,12 +232,17 @@ class Way:
         return poses
 
 
-def _route(rng: np.random.Generator, free: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _one(rng: np.random.Generator, things: Sequence[np.ndarray], size: np.ndarray) -> np.ndarray:
+    """(3,) one of the things, or the middle of an empty room of a size (3,)."""
+    return things[int(rng.integers(len(things)))] if things else size / 2
+
+
+def _route(rng: np.random.Generator, free: np.ndarray, start: np.ndarray, lengths: tuple[int, int]) -> np.ndarray:
     """(N, 2) metres: the shortest way over free cells (X, Y) from one to a random one that is not too near."""
     steps = np.full(np.array(free.shape) + 2, -1)  # with a rim, so that every cell has neighbours
     inner, fringe = steps[1:-1, 1:-1], np.zeros(free.shape, bool)
     fringe[tuple(start)] = True
-    for step in range(int(rng.integers(*LENGTHS))):
+    for step in range(int(rng.integers(*lengths))):
         inner[fringe] = step
         fringe = _spread(_spread(fringe, 0), 1) & free & (inner < 0)
         if not fringe.any():
@@ -235,8 +275,9 @@ def _spread(filled: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(grown, 0, axis)
 
 
-def _worth(scene: Scene, plain: np.ndarray, place: np.ndarray, focus: np.ndarray) -> float:
-    """How good a look from a place (3,) towards another is: many things, near ones and far ones, nothing in the way."""
+def _worth(scene: Scene, plain: np.ndarray, place: np.ndarray, focus: np.ndarray, nearest: float) -> float:
+    """How good a look from a place (3,) towards another is: many things, near ones and far ones, nothing in the way;
+    ``nearest`` is how far off, in metres, that other should be."""
     ahead = focus - place
     away = np.linalg.norm(ahead)
     ahead = ahead / max(away, 1e-6)
@@ -251,13 +292,13 @@ def _worth(scene: Scene, plain: np.ndarray, place: np.ndarray, focus: np.ndarray
         (~plain[seen.mesh]).mean()
         + 0.04 * len(np.unique(seen.mesh))
         + near.std() / near.mean()
-        - 0.5 * (away < 1)
-        - (near > 1 / 0.7).mean() * 3
+        - 0.5 * (away < nearest)
+        - (near > 1 / (0.7 * nearest)).mean() * 3
     )
 
 
-def _free(meshes: Sequence[Mesh], size: np.ndarray) -> np.ndarray:
-    """(X, Y, Z) bool, which cells of the room are at least ``AWAY`` cells from everything.
+def _free(meshes: Sequence[Mesh], size: np.ndarray, away: int) -> np.ndarray:
+    """(X, Y, Z) bool, which cells of the room are at least ``away`` cells from everything.
 
     If none is, those that are a cell less away, and so on.
     """
@@ -270,7 +311,7 @@ def _free(meshes: Sequence[Mesh], size: np.ndarray) -> np.ndarray:
         for axis in range(3):
             np.moveaxis(filled, axis, 0)[side] = True
     before = ~filled
-    for _ in range(AWAY):
+    for _ in range(away):
         for axis in range(3):
             filled = _spread(filled, axis)
         if filled.all():
