@@ -46,7 +46,8 @@ class Room(World):
         fov: range of the horizontal field of view, in degrees; each place has a lens of its own.
         speed: range of the camera's mean speed, in metres a second.
         photographs: folder whose images hang on the walls instead of invented ones.
-        corners: corners and gaps are darker, as they are where light is thrown to and fro; frames take 1.6 times as long.
+        corners: corners and gaps are darker, as they are where light is thrown to and fro; frames take 1.6 times as
+            long.
         close: range of metres in which the camera stays off one thing it looks at, on its table or in its shelf; None
             lets it go through the room, off all things.
         sober: chance that a room has few colours, many shades and paint without blotches, as most have; others are as
