@@ -36,6 +36,7 @@ HEADING = re.compile(r"^## .*`python benchmarks/([^`]+)`", re.MULTILINE)
 TABLE = re.compile(r"^\|[-|: ]+\|\n((?:\|.*\n)+)", re.MULTILINE)  # below its head
 PART = re.compile(r"^### .*", re.MULTILINE)
 OPTIONS = re.compile(r"`(--[^`]+)`")
+RESULT = re.compile(r"(?<![\w.])\d+\.\d{3}\b")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 #: Of every folder of results the row that the others are compared with, and the figure.
 COMPARED = {
@@ -84,15 +85,17 @@ class Section:
     text: str
 
     def unlogged(self) -> list[str]:
-        """Figures of its tables that are in none of the logs, rounded as in the table; none are looked for while a log
-        is missing."""
+        """Figures of its tables, and those of three decimals of its text, that are in none of the logs, rounded as they
+        stand there; none are looked for while a log is missing."""
         if not all(command.log.is_file() for command in self.commands):
             return []
         logs = " ".join(command.log.read_text() for command in self.commands)
         known = [float(number.replace(",", "")) for number in NUMBER.findall(logs)]
         rows = [row for table in TABLE.findall(self.text) for row in table.splitlines()]
         cells = (cell for row in rows for cell in row.strip("| ").split("|")[1:])
-        return [number for cell in cells for number in NUMBER.findall(cell) if not _printed(number, known)]
+        found = [number for cell in cells for number in NUMBER.findall(cell)]
+        found += RESULT.findall(TABLE.sub("", self.text))
+        return [number for number in found if not _printed(number, known)]
 
 
 def _printed(number: str, known: Sequence[float]) -> bool:
