@@ -395,7 +395,8 @@ class Lit:
 
 
 class LightJitter(Transform):
-    """Lets light fall unevenly, and leaves black where the picture is darkest; on all frames of a clip alike.
+    """Lets light fall unevenly, on all frames of a clip alike, and takes the same part of each one's darkest shade for
+    black.
 
     Rendered pictures are often lit from everywhere. Cameras' have black somewhere, and bright and dark parts for which
     nothing they show is to blame.
