@@ -22,12 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import leadline
 from leadline.data.kitti import Kitti
-from leadline.io.images import read_image
 from leadline.protocols.candidate import Candidate, calibrated
 from leadline.protocols.evaluation import Evaluation
 from leadline.protocols.kitti import KITTI_EIGEN
@@ -93,15 +91,14 @@ def measure(candidate: Candidate, data: Kitti) -> dict[str, float]:
     """Everything once, the evaluations last, so that the first of them meets an empty cache."""
     ids, rules, count = data.ids, KITTI_EIGEN, len(data)
     plain = without_depth(data)
-    images = [read_image(data.paths[index]).astype(np.float32) / 255 for index in range(8)]
+    frames = [data.load(ids[index]) for index in range(8)]
     found: dict[str, float] = {}
     parts = {
         "decoding": alone(lambda index: plain.load(ids[index]), count),
-        "network": alone(lambda index: candidate(ids[index], images[index % len(images)]), count),
+        "network": alone(lambda index: candidate(ids[index], frames[index % 8]), count),
     }
-    truths = [rules.truth_of(data, ids[index], data.load(ids[index])) for index in range(8)]
-    frames = [data.load(ids[index]) for index in range(8)]
-    answers = [candidate(ids[index], images[index]) for index in range(8)]
+    truths = [rules.truth_of(data, ids[index], frames[index]) for index in range(8)]
+    answers = [candidate(ids[index], frames[index]) for index in range(8)]
     evaluation = Evaluation(rules, Candidate("", lambda id, _: answers[ids.index(id) % 8], True), data, CORES)
 
     def metrics(index: int) -> None:
