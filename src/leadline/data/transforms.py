@@ -410,9 +410,7 @@ class LightJitter(Transform):
     """
 
     def __init__(self, strength: float = 0.5) -> None:
-        if not 0 <= strength <= 1:
-            raise ConfigError(f"light jitter: strength {strength} is not between 0 and 1")
-        self.strength = strength
+        self.strength = _strength("light", strength)
 
     def sample(self, rng: np.random.Generator, frame: Frame) -> Lit:
         """The light."""
@@ -467,9 +465,7 @@ class SensorJitter(Transform):
     """
 
     def __init__(self, strength: float = 0.5) -> None:
-        if not 0 <= strength <= 1:
-            raise ConfigError(f"sensor jitter: strength {strength} is not between 0 and 1")
-        self.strength = strength
+        self.strength = _strength("sensor", strength)
 
     def sample(self, rng: np.random.Generator, frame: Frame) -> Taken:
         """The camera."""
@@ -536,6 +532,13 @@ ADJUSTMENTS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "saturation": adjust_saturation,
     "hue": adjust_hue,
 }
+
+
+def _strength(jitter: str, strength: float) -> float:
+    """The strength of a jitter, refused where it is not in [0, 1]."""
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"{jitter} jitter: strength {strength} is not between 0 and 1")
+    return strength
 
 
 def _luminance(image: Tensor) -> Tensor:

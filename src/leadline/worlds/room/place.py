@@ -182,7 +182,7 @@ class Way:
         held = cells[(height > heights[0]) & (height < heights[1])]
         cells = held if len(held) else cells  # a very full room is looked at from above
         for _ in range(TRIES):
-            focus, start = None, cells
+            start = cells
             if close:
                 focus = _one(rng, things, size)
                 far = np.linalg.norm((cells + 0.5) * CELL - focus, axis=1)
@@ -190,7 +190,8 @@ class Way:
                 start = by if len(by) else cells
             cell = start[int(rng.integers(len(start)))]
             line = _route(rng, free[:, :, cell[2]], cell[:2], lengths)
-            focus = _one(rng, things, size) if focus is None else focus
+            if not close:
+                focus = _one(rng, things, size)
             line = np.column_stack([line, np.full(len(line), (cell[2] + 0.5) * CELL)])
             worth = sum(_worth(scene, plain, line[at], focus, nearest) for at in (0, len(line) // 2, -1)) / 3
             worth += 0.04 * min(len(line), 25)
