@@ -2,7 +2,8 @@
 
     python benchmarks/all.py                      # each logged table, each plot, and what has no log yet
     python benchmarks/all.py --run [WORD ...]     # run what has no log, or the commands that hold a word; keep the logs
-    python benchmarks/all.py --check              # figures of docs/benchmarks.md that their section's log does not hold
+    python benchmarks/all.py --check              # figures of the book that no log holds; of docs/benchmarks.md, which
+                                                  # the log of their section does not hold
 
 The commands are those that head the sections of ``docs/benchmarks.md``; further options that head a part of a section
 are the same command with them. A log, ``benchmarks/results/logs/NAME.txt``, is what the command printed, below a line
@@ -32,10 +33,13 @@ from leadline.io.reading import read_json
 
 ROOT = Path(__file__).parents[1]
 BOOK, RESULTS, PLOTS = ROOT / "docs/benchmarks.md", ROOT / "benchmarks/results", ROOT / "docs/plots"
+#: Pages whose figures come from elsewhere: papers, and the cards of the bundled models (docs/tables.py).
+QUOTING = ("protocols.md", "models.md")
 HEADING = re.compile(r"^## .*`python benchmarks/([^`]+)`", re.MULTILINE)
 TABLE = re.compile(r"^\|[-|: ]+\|\n((?:\|.*\n)+)", re.MULTILINE)  # below its head
 PART = re.compile(r"^### .*", re.MULTILINE)
 OPTIONS = re.compile(r"`(--[^`]+)`")
+CODE = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
 RESULT = re.compile(r"(?<![\w.])\d+\.\d{3}\b")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 #: Of every folder of results the row that the others are compared with, and the figure.
@@ -89,13 +93,22 @@ class Section:
         stand there; none are looked for while a log is missing."""
         if not all(command.log.is_file() for command in self.commands):
             return []
-        logs = " ".join(command.log.read_text() for command in self.commands)
-        known = [float(number.replace(",", "")) for number in NUMBER.findall(logs)]
+        known = _numbers([command.log for command in self.commands])
         rows = [row for table in TABLE.findall(self.text) for row in table.splitlines()]
         cells = (cell for row in rows for cell in row.strip("| ").split("|")[1:])
         found = [number for cell in cells for number in NUMBER.findall(cell)]
         found += RESULT.findall(TABLE.sub("", self.text))
         return [number for number in found if not _printed(number, known)]
+
+
+def unlogged(page: str) -> list[str]:
+    """Figures of three decimals of a page's text that are in no log at all."""
+    known = _numbers(sorted((RESULTS / "logs").glob("*.txt")))
+    return [number for number in RESULT.findall(CODE.sub("", page)) if not _printed(number, known)]
+
+
+def _numbers(logs: Sequence[Path]) -> list[float]:
+    return [float(number.replace(",", "")) for log in logs for number in NUMBER.findall(log.read_text())]
 
 
 def _printed(number: str, known: Sequence[float]) -> bool:
@@ -159,8 +172,12 @@ def main() -> None:
                 command.run()
     if options.check:
         wrong = {section.commands[0].call: found for section in every if (found := section.unlogged())}
-        for call, numbers in wrong.items():
-            print(f"{call}: not printed: {', '.join(numbers)}")
+        pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+        for page in pages:
+            if page != BOOK and page.name not in QUOTING and (found := unlogged(page.read_text())):
+                wrong[str(page.relative_to(ROOT))] = found
+        for place, numbers in wrong.items():
+            print(f"{place}: not printed: {', '.join(numbers)}")
         raise SystemExit(bool(wrong))
     for command in commands:
         if command.log.is_file():

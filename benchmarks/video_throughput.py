@@ -1,11 +1,12 @@
 """How busy `leadline predict` keeps the machine on a video.
 
-    python benchmarks/video_throughput.py --model student.safetensors [--data ../shared/data] [--rounds 3]
+    python benchmarks/video_throughput.py [--model leadline-tract vda-tiny mine.safetensors] [--data DATA] [--rounds 3]
 
 A real driving clip (221 frames of 960x540), shown --times over, becomes a colour video. Each part is first measured
 alone in CPU seconds a frame: decoding, network, alignment of windows (where the model has them), colouring with
 encoding. Cores / their sum is the most frames a second that can be had. What is printed is frames a second of the
-whole, and their ratio to that most. Give a model with windows (vda-...) and one without.
+whole, and their ratio to that most. An architecture, such as the one of windows (vda-tiny), gets random weights: they
+do not change the time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import leadline
 from leadline.depth import DepthMap
 from leadline.foundation.long_video import as_tensor, watch_video
 from leadline.io.video import VideoReader, VideoWriter
+from leadline.networks import names as architectures
+from leadline.runtime.bench import untrained
 from leadline.runtime.predictor import Predictor
 from leadline.runtime.writing import ImageWriter, colour_range, predict_video
 
@@ -35,7 +38,7 @@ CORES = os.cpu_count() or 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=["leadline-tract"])
+    parser.add_argument("--model", nargs="+", default=["leadline-tract", "vda-tiny"])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--times", type=int, default=2, help="at its start and end a video keeps fewer cores busy")
     parser.add_argument("--rounds", type=int, default=3)
@@ -44,7 +47,8 @@ def main() -> None:
         clip = Path(made) / "clip.mp4"
         frames = repeated(options.data / "video" / "solidWhiteRight.mp4", clip, options.times)
         for name in options.model:
-            predictor = leadline.load(name)
+            file = untrained(name, Path(made)) if name in architectures() else name
+            predictor = leadline.load(str(file))
             ratios = []
             for _ in range(options.rounds):
                 parts = alone(predictor, clip, frames)

@@ -101,6 +101,11 @@ def test_a_figure_that_no_script_printed_is_named():
     assert told.unlogged() == ["98.765"]
 
 
+def test_so_is_one_of_another_page_but_not_in_code():
+    unlogged = runpy.run_path(str(ROOT / "benchmarks/all.py"))["unlogged"]
+    assert unlogged("It has `98.766` of them.\n\n```\n98.767\n```\n\nWe found 98.765, on two cores.\n") == ["98.765"]
+
+
 SCRIPTS = sorted({name for page in PAGES for name in re.findall(r"(?:benchmarks|docs)/\w+\.py", page.read_text())})
 
 
