@@ -255,8 +255,10 @@ def test_frames_of_a_clip_change_alike() -> None:
     clip = CHAIN(Clip([first, second, first]), np.random.default_rng(3))
     assert isinstance(clip, Clip)
     assert_same(clip[0], clip[2])
-    # alone, with the same draws, the second frame becomes what it became in the clip
-    assert_same(clip[1], CHAIN(second, np.random.default_rng(3)))
+    # alone, with the same draws, the second frame becomes what it became in the clip; but black is the first frame's
+    others = Compose([each for each in CHAIN.transforms if not isinstance(each, LightJitter)])
+    together = others(Clip([first, second, first]), np.random.default_rng(3))
+    assert_same(together[1], others(second, np.random.default_rng(3)))
 
 
 def test_a_flip_is_as_probable_as_said() -> None:
@@ -427,13 +429,21 @@ def test_another_light_changes_the_image_only() -> None:
     unchanged = LightJitter(0)(frame, np.random.default_rng(0))
     np.testing.assert_allclose(unchanged.image, frame.image, atol=1e-6)
     rng, jitter = np.random.default_rng(0), LightJitter(1.0)
-    lights = [jitter.sample(rng, frame) for _ in range(300)]
-    assert 0 <= min(light.black for light in lights) < 0.05 < 0.95 < max(light.black for light in lights) <= 1
-    assert 1.9 < max(light.stops for light in lights) <= 2
     pale = frame.replace(image=0.4 + 0.5 * frame.image[..., :1].repeat(3, axis=2))
-    dark = jitter.apply(pale, T.Lit(1.0, 0.0, ((0.0, 0.0, 0.0),)))
+    darkest = np.quantile(pale.image[::2, ::2, 0], 0.02)
+    lights = [jitter.sample(rng, pale) for _ in range(300)]
+    assert 0 <= min(light.black for light in lights) < 0.05 * darkest
+    assert 0.95 * darkest < max(light.black for light in lights) <= darkest * 1.0001
+    assert 1.9 < max(light.stops for light in lights) <= 2
+    flat = ((0.0, 0.0, 0.0),)
+    dark = jitter.apply(pale, T.Lit(float(darkest), 0.0, flat))
     assert (dark.depth, dark.camera, dark.mask is frame.mask) == (frame.depth, frame.camera, True)
     assert 0.01 < (dark.image.mean(axis=2) == 0).mean() < 0.05, "the darkest two in a hundred are black"
+    grey = frame.replace(image=np.full_like(frame.image, 0.6))
+    lit, other = jitter((pale, grey), np.random.default_rng(1)), jitter(grey, np.random.default_rng(1))
+    expected = jitter.apply(grey, jitter.sample(np.random.default_rng(1), pale))
+    np.testing.assert_array_equal(lit[1].image, expected.image)
+    assert lit[1].image.mean() > other.image.mean(), "black is the first frame's for all of a clip"
     # Half a wave over the width: from a hill of one stop, which raises sRGB by about its root, to a valley.
     even = Frame(np.full((32, 64, 3), 0.25, np.float32))
     wave = jitter.apply(even, T.Lit(0.0, 1.0, ((0.5, 0.0, 0.0),))).image

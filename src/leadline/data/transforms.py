@@ -383,7 +383,7 @@ class Lit:
     """How light falls on what a picture shows.
 
     Args:
-        black: how much of the darkest shade is taken away.
+        black: the shade, in [0, 1), that becomes black.
         stops: height of the hills and valleys of light, in stops.
         waves: (K, 3) of each wave: how often it goes up and down over the picture's width and height, and its phase, in
             turns.
@@ -395,15 +395,14 @@ class Lit:
 
 
 class LightJitter(Transform):
-    """Lets light fall unevenly, on all frames of a clip alike, and takes the same part of each one's darkest shade for
-    black.
+    """Lets light fall unevenly and takes a part of the darkest shade for black, on all frames of a clip alike.
 
     Rendered pictures are often lit from everywhere. Cameras' have black somewhere, and bright and dark parts for which
     nothing they show is to blame.
 
     Args:
-        strength: in [0, 1]; with 1 up to all of the darkest shade (2 % of the pixels are darker) becomes black, and
-            light differs by up to two stops about its mean.
+        strength: in [0, 1]; with 1 up to all of the first frame's darkest shade (2 % of its pixels are darker) becomes
+            black, and light differs by up to two stops about its mean.
 
     Raises:
         ConfigError: the strength is not in [0, 1].
@@ -415,15 +414,13 @@ class LightJitter(Transform):
     def sample(self, rng: np.random.Generator, frame: Frame) -> Lit:
         """The light."""
         waves = np.column_stack([rng.uniform(-1.2, 1.2, (3, 2)), rng.random(3)])
-        black, stops = self.strength * rng.random(2) * (1, 2)
-        return Lit(float(black), float(stops), tuple(map(tuple, waves.tolist())))
+        part, stops = self.strength * rng.random(2) * (1, 2)
+        darkest = float(_luminance(_to_tensor(frame.image))[:, ::2, ::2].flatten().quantile(0.02))
+        return Lit(min(float(part) * darkest, 0.9), float(stops), tuple(map(tuple, waves.tolist())))
 
     def apply(self, frame: Frame, parameters: Lit) -> Frame:
         """The frame in that light; its image is no longer diffuse times residual, which are left out."""
-        image = _to_tensor(frame.image)
-        darkest = float(_luminance(image)[:, ::2, ::2].flatten().quantile(0.02))
-        black = min(parameters.black * darkest, 0.9)
-        image = ((image - black) / (1 - black)).clamp(min=0)
+        image = ((_to_tensor(frame.image) - parameters.black) / (1 - parameters.black)).clamp(min=0)
         v, u = (torch.linspace(0, 1, side) for side in image.shape[-2:])
         height = image.new_zeros(image.shape[-2:])
         for across, down, phase in parameters.waves:
