@@ -1,6 +1,6 @@
 """Distil PyDNet++ into swift on 480 real frames, some kept apart, and judge it independently of the command's report.
 
-    python benchmarks/distil_sevenscenes.py [--steps 500] [--seeds 0 1 2] [--data ../shared/data] [--out FOLDER]
+    python benchmarks/distil_sevenscenes.py [--steps 300] [--seeds 0 1 2] [--data ../shared/data] [--out FOLDER]
 
 Two splits of a sequence of 7-Scenes: every third block of 40 frames kept apart with gaps of 5 (the honest one), and
 every sixth frame kept apart (its neighbours were trained on; the first seed only). Two errors on the kept frames, on
@@ -34,7 +34,7 @@ Error = Callable[[Values, Values], float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, help="where the students are kept")

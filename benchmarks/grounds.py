@@ -19,8 +19,8 @@ CARDS = Path(__file__).parent / "cards"
 
 
 class Tract:
-    """Rendered tubes, other places for every seed. What the bundled teacher has never seen (pools, bubbles, tools) is
-    left out, as in the demo."""
+    """Rendered tubes, other places for every seed, as the world is by default: with pools, bubbles and tools, which the
+    bundled teacher has never seen."""
 
     name = "tract"
     depth_range = (1.0, 400.0)

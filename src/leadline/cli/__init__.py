@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leadline import __version__
 from leadline.errors import ConfigError, LeadlineError, disk_full, suggest
@@ -119,17 +119,28 @@ def parse(parser: ArgumentParser, arguments: list[str]):  # type: ignore[no-unty
     try:
         return parser.parse_args(arguments)
     except ArgumentError as error:
-        known = [option for action in parser._actions for option in action.option_strings]
-        text = " ".join(str(error).split())
-        hints = (
-            suggest(name, known)
-            for name in (word.split("=")[0] for word in arguments)
-            if name.startswith("--") and name not in known
-        )
-        hint = next((hint for hint in hints if hint), "")
-        raise ConfigError(
-            f"{parser.prog.removeprefix('leadline ')}: {text[:600]}{hint}; see {parser.prog} --help"
-        ) from None
+        from leadline.cli.complaints import plain
+
+        known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
+        said = plain(str(error), known)
+        raise ConfigError(f"{parser.prog.removeprefix('leadline ')}: {said[:600]}; see {parser.prog} --help") from None
+
+
+def instantiated(parser: ArgumentParser, parsed: Any) -> Any:
+    """What was parsed, its classes made.
+
+    Raises:
+        LeadlineError: what a class raises; the parser wraps it.
+    """
+    try:
+        return parser.instantiate_classes(parsed)
+    except ValueError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, LeadlineError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 def failed(failures: list[str], what: str, most: int = 20) -> int:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadline.cli import make_parser, parse
+from leadline.cli import instantiated, make_parser, parse
 
 if TYPE_CHECKING:
     from leadline.worlds import World
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     kind = worlds.kind(arguments[0]) if arguments and not arguments[0].startswith("-") else None
     if kind:
         parser.add_class_arguments(kind, skip={"height", "width", "rate"})
-    chosen = parser.instantiate_classes(parse(parser, arguments)).as_dict()
+    chosen = instantiated(parser, parse(parser, arguments)).as_dict()
     names = {field.name for field in fields(kind)} - {"height", "width", "rate"} if kind else set()
     synth(options={name: chosen.pop(name) for name in names}, **chosen)
     return 0

@@ -6,7 +6,7 @@ import importlib.resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadline.cli import make_parser, parse
+from leadline.cli import instantiated, make_parser, parse
 from leadline.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
     import lightning
 
     lightning.seed_everything(parsed.fit.seed, verbose=False)  # some methods make networks when they are made
-    config = parser.instantiate_classes(parsed)
+    config = instantiated(parser, parsed)
 
     import yaml
 

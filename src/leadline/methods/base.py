@@ -28,7 +28,7 @@ from leadline.foundation.licences import joined
 from leadline.methods.optimiser import Optimiser
 from leadline.metrics.depth import depth_errors
 from leadline.metrics.robust import robust_error
-from leadline.networks import create, has_pretrained
+from leadline.networks import create, family, has_pretrained
 from leadline.networks.pose import PoseNetwork
 from leadline.networks.student import Student
 
@@ -44,6 +44,10 @@ class StudentOptions:
         pretrained: start from ImageNet features where the architecture has them.
         depth_range: (min, max) depth spanned; by default twice the range of the labels. Not for affine kinds.
         options: further constructor arguments of the architecture.
+
+    Raises:
+        ConfigError: there is no such architecture.
+        InputError: there is no such checkpoint.
     """
 
     architecture: str = "swift"
@@ -51,6 +55,11 @@ class StudentOptions:
     pretrained: bool = True
     depth_range: tuple[float, float] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        family(self.architecture)  # told now, not when data are ready
+        if self.start is not None:
+            checkpoint.read_card(self.start)
 
 
 class Method(lightning.LightningModule, ABC):

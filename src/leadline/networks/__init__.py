@@ -9,7 +9,7 @@ from leadline.discover import find
 from leadline.errors import ConfigError, suggest
 from leadline.networks.base import DepthNetwork
 
-__all__ = ["DepthNetwork", "create", "has_pretrained", "names"]
+__all__ = ["DepthNetwork", "create", "family", "has_pretrained", "names"]
 
 
 def names() -> list[str]:
@@ -27,7 +27,7 @@ def create(name: str, **overrides: Any) -> DepthNetwork:
     Raises:
         ConfigError: the name or an option is unknown, or an option has an impossible value.
     """
-    return _family(name).build(name, **overrides)
+    return family(name).build(name, **overrides)
 
 
 def has_pretrained(name: str) -> bool:
@@ -35,7 +35,12 @@ def has_pretrained(name: str) -> bool:
     return "pretrained" in inspect.signature(_families()[name]).parameters if name in _families() else False
 
 
-def _family(name: str) -> type[DepthNetwork]:
+def family(name: str) -> type[DepthNetwork]:
+    """The class that makes the network called ``name``.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
     families = _families()
     if name not in families:
         raise ConfigError(f"no network '{name}', there are {', '.join(sorted(families))}{suggest(name, families)}")
