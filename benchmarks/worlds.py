@@ -1,7 +1,7 @@
 """Frames a second of the worlds, or the memory they take: every output, default sensor.
 
     python benchmarks/worlds.py [--world tract] [--clips 10] [--frames 48] [--processes 0]
-    python benchmarks/worlds.py --memory 1000
+    python benchmarks/worlds.py --memory 400
 
 Each clip is another place, so building the place is part of the time. Every process renders a clip before the clock
 starts: starting processes is not what is measured. With --memory instead, a process of its own for each world goes

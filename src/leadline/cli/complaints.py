@@ -61,7 +61,9 @@ def plain(message: str, options: Sequence[str]) -> str:
     if found := MISSING.search(reason):
         return f"{where}: {owner.__name__} needs {found[1]}" if owner else reason
     if found := NO_CLASS.search(reason):
-        return f"{where}: there is no class '{found[1]}'{suggest(found[1], _subclasses(unions[-1]) if unions else ())}"
+        near = suggest(found[1], _subclasses(unions[-1]) if unions else ())
+        whole = near or "; give its whole path, such as leadline.data.folder.Folder"
+        return f"{where}: no class '{found[1]}' is loaded{whole}"
     if found := EXPECTED.search(reason):
         return f"{where}: is {found['value']}, and should be {_type(found['type'])}"
     if unions and values and re.fullmatch(r"Expected a <class '\w+'>", reason):
