@@ -73,8 +73,11 @@ def plain(message: str, options: Sequence[str]) -> str:
 
 
 def _nearest(option: str, known: Sequence[str]) -> str:
-    first = [name.partition(".")[0] for name in known]
-    return suggest(option, known) or suggest(option.partition(".")[0], sorted(set(first)))
+    """A suggestion: a key as a whole, or its first word where that is wrong already."""
+    groups = {name.rpartition(".")[0] for name in known}
+    whole, first = suggest(option, [name for name in known if name not in groups]), option.partition(".")[0]
+    words = sorted({name.partition(".")[0] for name in known})
+    return whole or ("" if first in words else suggest(first, words))
 
 
 def _type(text: str) -> str:
