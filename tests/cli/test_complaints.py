@@ -24,7 +24,7 @@ RECIPE = find_recipe("litenet-tract")
         ("--method.trinity.spatial abc", "method.trinity.spatial: is abc, and should be float"),
         ("--method.base.pose foo", "method.base.pose: is foo, and should be one of 'learned', 'known'"),
         ("--data Foldr", "data: no class 'Foldr' is loaded; did you mean 'Folder'?"),
-        ("--data SevenScenez", "data: no class 'SevenScenez' is loaded; give its whole path, such as leadline.data.f"),
+        ("--data Zzz", "data: no class 'Zzz' is loaded; give its whole path, such as leadline.data.f"),
         ("--data leadline.data.foldr.Folder", "data: module 'leadline.data' has no attribute 'foldr'"),
         ("--data Folder", "data: Folder needs root"),
     ],
