@@ -53,6 +53,8 @@ def test_every_command_explains_itself(command, capsys):
         ),
         (["distill", "--teacher", "t", "--images", "x", "--out", "o.safetensors"], "budget"),
         (["export", "--model", "x", "--out", "a.onnx", "--to", "onx"], "did you mean 'onnx'"),
+        (["predict", "a.mp4", "--batch", "0"], "batch: at least 1, not 0"),
+        (["predict", "a.mp4", "--limit", "-1"], "limit: at least 1, not -1"),
         (["train", "supervised-foldr"], "did you mean 'supervised-folder'"),
         (["train", "supervised-folder", "--fit.stps", "3", "--out", "x.safetensors"], "did you mean '--fit.steps'"),
     ],

@@ -32,6 +32,12 @@ def test_a_wrong_token_is_told_nothing(header):
     assert refused.value.headers == {"WWW-Authenticate": "Bearer"}
 
 
+@pytest.mark.parametrize("tokens", [[""], ["secret", " "]])
+def test_an_empty_token_locks_nothing_and_is_refused(tokens):
+    with pytest.raises(ConfigError, match="an empty one keeps nobody out"):
+        Access(tokens)
+
+
 def test_owners_are_told_apart_and_tokens_not_kept():
     access = Access(["one", "two"])
     first, second = access.owner(asked("Bearer one")), access.owner(asked("bearer two"))

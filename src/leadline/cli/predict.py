@@ -112,6 +112,9 @@ def predict(
     from leadline.runtime.writing import ImageWriter, check_formats
 
     check_formats(formats)
+    for name, value in (("batch", batch), ("limit", limit), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: at least 1, not {value}")
     if note := caveat(model):
         print(f"leadline: note: {model}: {note}", file=sys.stderr)
     folders = inputs if dataset else [spec for spec in inputs if is_rig(spec)]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fastapi import Request
 
+from leadline.errors import ConfigError
 from leadline.serve.problems import Problem
 
 
@@ -16,9 +17,14 @@ class Access:
 
     Args:
         tokens: what clients may bring, as ``Authorization: Bearer TOKEN``.
+
+    Raises:
+        ConfigError: one is empty, which anyone could bring.
     """
 
     def __init__(self, tokens: Sequence[str] = ()) -> None:
+        if not all(token.strip() for token in tokens):
+            raise ConfigError("token: an empty one keeps nobody out; leave it away, or give one")
         self._digests = [_digest(token) for token in tokens]
 
     @property
