@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from leadline.errors import InputError
-from leadline.io.atomic import write_json, write_numbers, write_text, writing, writing_folder
+from leadline.io.atomic import write_json, write_numbers, write_text, writing, writing_folder, writing_together
 
 
 def test_what_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -24,6 +24,15 @@ def test_what_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
         write_json(tmp_path / "new" / "a.txt", {"not JSON": object()})
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
     assert (tmp_path / "new" / "a.txt").read_text() == "before"
+
+
+@pytest.mark.parametrize("write", [writing, writing_together])
+@pytest.mark.parametrize(("name", "said"), [("folder.txt", "is a folder"), ("a" * 300 + ".txt", "name too long")])
+def test_a_name_no_file_can_have_is_told_before_the_work(write, name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(InputError, match=said), write(tmp_path / name):
+        pytest.fail("the work was begun")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.txt"]
 
 
 def test_text_is_utf_8(tmp_path: Path) -> None:

@@ -40,9 +40,10 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Missing parent folders are made.
 
     Raises:
-        InputError: the folder cannot be made or written to, or the disk is full.
+        InputError: the folder cannot be made or written to, no file can have that name, or the disk is full.
     """
     target = Path(path)
+    _check_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -58,6 +59,16 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_name(target: Path) -> None:
+    """See, before the work, that a file can have that name."""
+    try:
+        folder = target.is_dir()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
+    if folder:
+        raise InputError(f"{target}: is a folder, and a file is to be written there")
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -102,9 +113,10 @@ def writing_together(path: str | os.PathLike[str]) -> Iterator[Path]:
     are moved to where ``path`` is, it itself last. Nothing is moved when the block raises.
 
     Raises:
-        InputError: the folder cannot be made or written to.
+        InputError: the folder cannot be made or written to, or no file can have that name.
     """
     target = Path(path)
+    _check_name(target)
     check_folder(target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}")
