@@ -15,6 +15,7 @@ the ratio to the base of the same seed.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import re
@@ -103,8 +104,12 @@ class Section:
 
 def unlogged(page: str) -> list[str]:
     """Figures of three decimals of a page's text that are in no log at all."""
-    known = _numbers(sorted((RESULTS / "logs").glob("*.txt")))
-    return [number for number in RESULT.findall(CODE.sub("", page)) if not _printed(number, known)]
+    return [number for number in RESULT.findall(CODE.sub("", page)) if not _printed(number, _all_numbers())]
+
+
+@functools.cache
+def _all_numbers() -> list[float]:
+    return _numbers(sorted((RESULTS / "logs").glob("*.txt")))
 
 
 def _numbers(logs: Sequence[Path]) -> list[float]:

@@ -55,12 +55,12 @@ def main() -> None:
             arguments += [f"--holdout.{key}={value}" for key, value in vars(holdout).items()]
             if code := command(arguments):
                 raise SystemExit(code)
+            nearest = {index: train[int(np.abs(np.asarray(train) - index).argmin())] for index in kept}
             predictor = leadline.load(str(student))
             answers = {index: seen(predictor, images[index]) for index in kept}
             for error, (normalised, distance) in ERRORS.items():
                 targets = [normalised(label) for label in labels]
                 mean = np.nanmean([targets[index] for index in train], axis=0)
-                nearest = {index: train[int(np.abs(np.asarray(train) - index).argmin())] for index in kept}
                 found = [
                     np.mean([distance(normalised(answers[index]), targets[index]) for index in kept]),
                     np.mean([distance(targets[nearest[index]], targets[index]) for index in kept]),

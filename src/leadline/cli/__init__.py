@@ -143,6 +143,17 @@ def instantiated(parser: ArgumentParser, parsed: Any) -> Any:
         raise cause from None
 
 
+def check_at_least_one(**options: int | None) -> None:
+    """See that options that count something do; None is one that was not given.
+
+    Raises:
+        ConfigError: one is below 1.
+    """
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: at least 1, not {value}")
+
+
 def failed(failures: list[str], what: str, most: int = 20) -> int:
     """Say what went wrong with single files; the exit code: 1 where something did.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadline.cli import failed, make_parser, parse
+from leadline.cli import check_at_least_one, failed, make_parser, parse
 from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def bench(
     for runtime in runtimes:
         if runtime not in RUNTIMES:
             raise ConfigError(f"runtimes: '{runtime}' is none of {', '.join(RUNTIMES)}")
-    for name, value in (("rounds", rounds), ("iterations", iterations), ("batch", batch)):
-        if value < 1:
-            raise ConfigError(f"{name}: at least 1, not {value}")
+    check_at_least_one(rounds=rounds, iterations=iterations, batch=batch)
     picture = _picture(_size("image", image))
     wanted: list[Size | None] = [_size("sizes", size) for size in sizes]
     check_folder(out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadline.checkpoint import caveat
-from leadline.cli import BUNDLED, failed, make_parser, parse
+from leadline.cli import BUNDLED, check_at_least_one, failed, make_parser, parse
 from leadline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def predict(
     from leadline.runtime.writing import ImageWriter, check_formats
 
     check_formats(formats)
-    for name, value in (("batch", batch), ("limit", limit), ("threads", threads)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: at least 1, not {value}")
+    check_at_least_one(batch=batch, limit=limit, threads=threads)
     if note := caveat(model):
         print(f"leadline: note: {model}: {note}", file=sys.stderr)
     folders = inputs if dataset else [spec for spec in inputs if is_rig(spec)]

@@ -58,7 +58,7 @@ class StudentOptions:
 
     def __post_init__(self) -> None:
         family(self.architecture)  # told now, not when data are ready
-        if self.start is not None:
+        if self.start:
             checkpoint.read_card(self.start)
 
 
